@@ -1,0 +1,582 @@
+"""What a visitor and an owner see of a site that the runtime serves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ocf_flask import fastcgi
+from runtime_site import PREFIX, RELEASE, SECONDS, Site, environ
+
+APPS = (Path(__file__).parent / "runtime_apps.py").read_text(encoding="utf-8")
+MakeSite = Callable[..., Site]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def builtin(make_sites: MakeSite) -> Site:
+    site = make_sites(APPS)
+    site.start()
+    return site
+
+
+@pytest.fixture(scope="module", params=["builtin", "flup6"])
+def site(request: pytest.FixtureRequest, make_sites: MakeSite, builtin: Site) -> Site:
+    """The same app with each server."""
+    if request.param == "builtin":
+        return builtin
+    pytest.importorskip("flup.server.fcgi_base")
+    site = make_sites(APPS, server=request.param)
+    site.start()
+    return site
+
+
+# --- Every request ends -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("/raise", "ZeroDivisionError: a \\udc80 surrogate"),
+        ("/exit", "SystemExit: 3"),
+        ("/interrupt", "KeyboardInterrupt"),
+        ("/raise-late", "ValueError: late"),
+        ("/no-start", "did not call start_response"),
+        ("/text-body", "the app's body has a str, not bytes"),
+        ("/none", "'NoneType' object is not iterable"),
+        ("/start-twice", "start_response was called twice"),
+        ("/injection", "the header X-A has a control character"),
+        ("/long-header", "the header X-A is longer than"),
+        ("/bad-status", "'fine' is no status"),
+    ],
+)
+def test_a_failing_app_answers_500_and_its_owner_finds_the_traceback(
+    site: Site, path: str, error: str
+) -> None:
+    answer = site.ask(path)
+    assert answer.status == 500
+    assert answer.seconds < 5
+    assert b"Traceback" not in answer.body
+    assert error.split(":")[0].encode() not in answer.body
+    assert "Traceback (most recent call last)" in answer.errors
+    assert error in answer.errors
+    heading = f"] {RELEASE} GET {PREFIX}{path}: Traceback"
+    assert heading in site.log_text()
+    assert error in site.log_text()
+    assert site.ask("/").body == b"Hello World!"
+
+
+def test_an_error_in_the_stream_ends_the_answer_there(site: Site) -> None:
+    answer = site.ask("/raise-in-stream")
+    assert (answer.status, answer.body) == (200, b"one")
+    assert "ValueError: in the stream" in answer.errors
+
+
+def test_what_the_app_returned_is_closed(site: Site) -> None:
+    assert "closed" in site.ask("/close").errors
+    answer = site.ask("/close-raises")
+    assert (answer.status, answer.body) == (200, b"a")
+    assert "ValueError: while closing" in answer.errors
+
+
+def test_it_is_closed_when_the_visitor_leaves(builtin: Site) -> None:
+    with builtin.connect() as connection:
+        connection.sendall(fastcgi.encode_request(environ("/close-endless")))
+        connection.recv(10)
+    assert builtin.ask("/").status == 200
+    assert "closed the endless one" in builtin.log_text()
+    assert "BrokenPipe" not in builtin.log_text()
+
+
+def test_a_child_that_the_app_forked_does_not_answer_too(builtin: Site) -> None:
+    assert builtin.ask("/fork").body == b"parent"
+
+
+def test_threads_that_log_do_not_disturb_the_answer(builtin: Site) -> None:
+    answer = builtin.ask("/threads")
+    assert answer.body == b"z" * 10_000_000
+    assert answer.errors.count("thread ") == 600
+
+
+# --- Answers ----------------------------------------------------------------
+
+
+def test_equal_headers_are_kept_and_other_scripts_arrive_as_utf_8(site: Site) -> None:
+    answer = site.ask("/headers")
+    assert answer.status == 200
+    assert [value for name, value in answer.headers if name == "X-A"] == ["1", "2"]
+    headers = dict(answer.headers)
+    assert headers["X-L"] == "caf\xe9"
+    assert headers["X-U"].encode("latin-1").decode() == "\u4e2d"
+    assert "The header X-U is not Latin-1" in answer.errors
+
+
+def test_headers_that_apache_would_take_for_its_own_are_dropped(site: Site) -> None:
+    answer = site.ask("/dropped-headers")
+    assert (answer.status, answer.body) == (200, b"kept")
+    assert {name for name, _ in answer.headers} == {"Content-Length"}
+
+
+@pytest.mark.parametrize("path", ["/no-content", "/not-modified"])
+def test_an_answer_that_has_no_body_gets_none(site: Site, path: str) -> None:
+    answer = site.ask(path)
+    assert answer.status in (204, 304)
+    assert answer.body == b""
+
+
+def test_head_has_the_headers_and_no_body(site: Site) -> None:
+    answer = site.ask("/", REQUEST_METHOD="HEAD")
+    assert answer.body == b""
+    assert ("Content-Length", "12") in answer.headers
+
+
+def test_a_body_is_cut_at_its_content_length(site: Site) -> None:
+    answer = site.ask("/too-long")
+    assert answer.body == b"abc"
+    assert "longer than its Content-Length" in answer.errors
+
+
+def test_a_body_that_is_too_short_is_logged(site: Site) -> None:
+    answer = site.ask("/too-short")
+    assert answer.body == b"abc"
+    assert "27 bytes short of its Content-Length" in answer.errors
+
+
+def test_write_goes_before_what_is_returned(site: Site) -> None:
+    assert site.ask("/write").body == b"written and returned"
+
+
+def test_start_response_with_exc_info_replaces_the_first(site: Site) -> None:
+    answer = site.ask("/exc-info")
+    assert (answer.status, dict(answer.headers)["X-Second"]) == (503, "yes")
+
+
+def test_a_file_is_sent_whole(site: Site) -> None:
+    assert site.ask("/file").body.decode() == APPS
+
+
+def test_100_mb_as_one_object_arrive_quickly(site: Site) -> None:
+    answer = site.ask("/large")
+    assert len(answer.body) == 100_000_000
+    assert answer.body[:32] == b"0123456789abcdef" * 2
+    assert answer.seconds < 10
+
+
+# --- Request bodies ---------------------------------------------------------
+
+
+def test_the_input_has_the_methods_of_pep_3333(builtin: Site) -> None:
+    answer = builtin.ask("/lines", b"one\ntwo\nthree\nfour")
+    assert json.loads(answer.body) == ["one\n", "tw", "o\n", "three\n", "four", ""]
+
+
+def test_an_upload_takes_bounded_memory(builtin: Site) -> None:
+    before = int(builtin.ask("/count", b"x").body.split()[1])
+    total, after = map(int, builtin.ask("/count", bytes(200_000_000)).body.split())
+    assert total == 200_000_000
+    # 100 MB were sent by the same process; a second peak would be 200 MB more.
+    assert after - before < 20_000
+
+
+def test_an_upload_that_is_not_read_is_no_error(builtin: Site) -> None:
+    assert len(builtin.ask("/unread", bytes(3_000_000)).body) == 3_000_000
+
+
+class WritesFirst:
+    """Like mod_fcgid, writes all of the request before it reads a byte."""
+
+    @staticmethod
+    def ask(site: Site, path: str, body: bytes) -> bytes:
+        params = environ(path, REQUEST_METHOD="POST", CONTENT_LENGTH=str(len(body)))
+        with site.connect() as connection:
+            connection.sendall(fastcgi.encode_request(params, body))
+            received = bytearray()
+            while data := connection.recv(1_000_000):
+                received += data
+        return bytes(received)
+
+
+@pytest.mark.parametrize("path", ["/unread", "/echo"])
+def test_a_long_answer_before_the_upload_is_read_does_not_wait_for_ever(
+    builtin: Site, path: str
+) -> None:
+    received = WritesFirst.ask(builtin, path, b"y" * 3_000_000)
+    assert len(received) > 3_000_000
+    end = fastcgi.record(fastcgi.END_REQUEST, bytes(8))
+    assert received.endswith(end)
+
+
+def test_what_the_app_starts_does_not_have_the_socket_as_its_input(builtin: Site) -> None:
+    assert builtin.ask("/subprocess").body == b"done"
+
+
+# --- Errors and logs --------------------------------------------------------
+
+
+def test_any_text_can_be_printed_and_logged(site: Site) -> None:
+    answer = site.ask("/print")
+    assert answer.status == 200
+    for text in ("printed \xfc \u4e2d \\udc80\n", "to stderr\n", "a partial line"):
+        assert text in answer.errors
+        assert text in site.log_text()
+
+
+def test_an_app_that_closes_its_error_stream_is_still_heard(builtin: Site) -> None:
+    assert "still heard" in builtin.ask("/close-errors").errors
+
+
+def test_no_error_record_is_longer_than_mod_fcgid_can_take(site: Site) -> None:
+    received = WritesFirst.ask(site, "/print-much", b"x")
+    longest = 0
+    while received:
+        _, kind, _, length, padding = fastcgi._header.unpack_from(received)
+        content, received = received[8 : 8 + length], received[8 + length + padding :]
+        if kind == fastcgi.STDERR and content:
+            longest = max(longest, length)
+            assert content.endswith(b"\n")
+    assert 1000 < longest < 8000
+
+
+def test_the_log_is_the_owners_alone(builtin: Site) -> None:
+    builtin.ask("/raise")
+    assert stat.S_IMODE(builtin.log.stat().st_mode) == 0o600
+
+
+def test_the_log_is_rotated_by_size_and_three_files_are_kept(make_site: MakeSite) -> None:
+    site = make_site(APPS)
+    for _ in range(2):
+        site.start()
+        for _ in range(25):
+            site.ask("/print-much")
+    files = sorted(path.name for path in site.log.parent.iterdir())
+    assert files == ["error.log", "error.log.1", "error.log.2"]
+    assert all(path.stat().st_size <= 1_000_000 for path in site.log.parent.iterdir())
+
+
+def test_a_log_that_cannot_be_written_fails_no_request(make_site: MakeSite) -> None:
+    site = make_site(APPS)
+    site.log.mkdir()
+    site.start()
+    assert "printed" in site.ask("/print").errors
+
+
+def test_a_smoke_test_leaves_no_entry_in_the_log(make_site: MakeSite) -> None:
+    site = make_site(APPS)
+    site.start(OCF_FLASK_SMOKE_TEST="1")
+    assert "ZeroDivisionError" in site.ask("/raise").errors
+    assert not site.log.exists()
+
+
+# --- The environment --------------------------------------------------------
+
+
+def test_an_app_finds_what_suexec_removed_and_its_own_variables(make_site: MakeSite) -> None:
+    site = make_site(APPS, env='{"SECRET": "s\u00fc\u00df"}')
+    site.start()
+    answer = json.loads(site.ask("/environ").body)
+    process = answer["process"]
+    assert process["SECRET"] == "s\u00fc\u00df"
+    assert process["HOME"] == os.path.expanduser("~")
+    assert process["USER"] == process["LOGNAME"]
+    assert process["LANG"] == "C.UTF-8"
+    assert "TZ" not in process
+    assert answer["cwd"] == str(site.web)
+
+
+def test_the_wsgi_environment_tells_the_truth(site: Site) -> None:
+    wsgi = json.loads(site.ask("/environ", HTTPS="on").body)["environ"]
+    assert wsgi["wsgi.url_scheme"] == "https"
+    assert wsgi["wsgi.multithread"] is False
+    assert wsgi["wsgi.multiprocess"] is True
+    assert wsgi["wsgi.run_once"] is False
+
+
+@pytest.mark.parametrize(
+    ("params", "script", "path"),
+    [
+        ({"REDIRECT_URL": "/~a/s/environ"}, "/~a/s", "/environ"),
+        ({"REDIRECT_URL": "/~a/s/run.fcgi/environ"}, "/~a/s", "/environ"),
+        ({"REDIRECT_URL": ""}, "/~a/s", "/environ"),
+        ({"REDIRECT_URL": "/elsewhere"}, "/~a/s", "/environ"),
+        ({"SCRIPT_NAME": "/run.fcgi", "REDIRECT_URL": "/environ"}, "", "/environ"),
+        ({"SCRIPT_NAME": "/s/run.fcgi", "REDIRECT_URL": "/s/environ"}, "/s", "/environ"),
+    ],
+)
+def test_the_paths_are_right_on_every_host(
+    site: Site, params: dict[str, str], script: str, path: str
+) -> None:
+    asked = {"SCRIPT_NAME": "/~a/s/run.fcgi", "PATH_INFO": "/environ", **params}
+    wsgi = json.loads(site.ask("/environ", b"", **asked).body)["environ"]
+    assert (wsgi["SCRIPT_NAME"], wsgi["PATH_INFO"]) == (script, path)
+
+
+# --- The deploy's question --------------------------------------------------
+
+
+def test_the_deploys_token_is_answered_with_the_release(site: Site) -> None:
+    (site.private / "token").write_text("secret\n")
+    answer = site.ask("/raise", HTTP_OCF_FLASK_TOKEN="secret")
+    assert (answer.status, answer.body) == (200, f"{RELEASE}\n".encode())
+    assert ("Cache-Control", "no-store") in answer.headers
+    assert site.ask("/", HTTP_OCF_FLASK_TOKEN="wrong").body == b"Hello World!"
+    (site.private / "token").write_text("")
+    assert site.ask("/", HTTP_OCF_FLASK_TOKEN="").body == b"Hello World!"
+    (site.private / "token").unlink()
+    assert site.ask("/", HTTP_OCF_FLASK_TOKEN="secret").body == b"Hello World!"
+
+
+# --- Flask ------------------------------------------------------------------
+
+FLASK = """
+from flask import Flask, session, url_for
+app = Flask(__name__)
+app.secret_key = "x"
+{settings}
+@app.route("/")
+def index():
+    session["a"] = 1
+    return url_for("index", _external=True)
+@app.route("/log")
+def log():
+    app.logger.error("a \\udc80 \\u4e2d")
+    return "logged"
+@app.route("/fail")
+def fail():
+    raise ValueError("in a view")
+"""
+
+
+@pytest.fixture(scope="module")
+def flask_site(make_sites: MakeSite) -> Site:
+    site = make_sites(FLASK.format(settings=""))
+    site.start()
+    return site
+
+
+def cookie_of(answer: fastcgi.Answer) -> str:
+    return dict(answer.headers)["Set-Cookie"]
+
+
+def test_flasks_session_is_confined_to_the_site_on_each_host(flask_site: Site) -> None:
+    answer = flask_site.ask("/")
+    assert answer.body.decode() == f"http://www.example.edu{PREFIX}/"
+    assert f"Path={PREFIX}" in cookie_of(answer)
+    at_root = flask_site.ask("/", SCRIPT_NAME="/run.fcgi", REDIRECT_URL="/")
+    assert cookie_of(at_root).endswith("Path=/")
+
+
+def test_a_cookie_path_that_the_app_sets_is_kept(make_site: MakeSite) -> None:
+    site = make_site(FLASK.format(settings="app.config['SESSION_COOKIE_PATH'] = '/own'"))
+    site.start()
+    assert "Path=/own" in cookie_of(site.ask("/"))
+
+
+def test_flasks_own_log_reaches_the_owner(flask_site: Site) -> None:
+    assert flask_site.ask("/log").body == b"logged"
+    assert flask_site.ask("/fail").status == 500
+    assert "a \\udc80 \u4e2d" in flask_site.log_text()
+    assert "ValueError: in a view" in flask_site.log_text()
+
+
+# --- An app that cannot be imported -----------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "app", "words"),
+    [
+        ("x = (", "flaskyapplication:app", "SyntaxError"),
+        ("1/0", "flaskyapplication:app", "ZeroDivisionError"),
+        ("raise SystemExit", "flaskyapplication:app", "SystemExit"),
+        ("import nowhere_to_be_found", "flaskyapplication:app", "imports 'nowhere_to_be_found'"),
+        ("", "flaskyaplication:app", "is it 'flaskyapplication'?"),
+        ("application = print", "flaskyapplication:aplication", "is it 'application'?"),
+        ("app = 3", "flaskyapplication", "it is 'int'"),
+        ("def make(): pass", "flaskyapplication:make", "write 'flaskyapplication:make()'"),
+        ("def make(): pass", "flaskyapplication:make()", "it is 'NoneType'"),
+        ("def make(a): pass", "flaskyapplication:make(x)", "literal arguments"),
+    ],
+)
+def test_an_app_that_cannot_be_imported_answers_500_and_says_why(
+    make_site: MakeSite, source: str, app: str, words: str
+) -> None:
+    site = make_site(source, app=app)
+    site.start()
+    (site.private / "token").write_text("secret")
+    answer = site.ask("/", HTTP_OCF_FLASK_TOKEN="secret")
+    assert answer.status == 500
+    assert words in answer.errors
+    assert words in site.log_text()
+
+
+def test_its_process_ends_by_itself_and_a_mended_app_works(make_site: MakeSite) -> None:
+    site = make_site("1/0")
+    process = site.start()
+    assert site.ask("/").status == 500
+    assert process.wait(SECONDS) == 0
+    site.listener.close()
+    site.socket_path.unlink()
+    site.listener = site.listen()
+    site.module.write_text(APPS, encoding="utf-8")
+    site.start()
+    assert site.ask("/").status == 200
+
+
+def test_a_factory_is_called_with_its_literal_arguments(make_site: MakeSite) -> None:
+    source = APPS + "\ndef make(a, *, b):\n    assert (a, b) == (1, 'x')\n    return app\n"
+    site = make_site(source, app="flaskyapplication:make(1, b='x')")
+    site.start()
+    assert site.ask("/").status == 200
+
+
+# --- Reload -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("server", ["builtin", "flup6"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_lets_the_request_in_flight_and_the_queued_ones_be_answered(
+    make_site: MakeSite, tmp_path: Path, server: str, number: int
+) -> None:
+    site = make_site(APPS, server=server)
+    process = site.start()
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    waits = {"HTTP_BEGUN": str(begun), "HTTP_WAIT_FOR": str(go)}
+    first = site.connect()
+    first.sendall(fastcgi.encode_request(environ("/wait", **waits)))
+    wait_until(begun.exists)
+    queued = [site.connect() for _ in range(3)]
+    process.send_signal(number)
+
+    def refused() -> bool:
+        with socket.socket(socket.AF_UNIX) as late:
+            return late.connect_ex(str(site.socket_path)) != 0
+
+    wait_until(refused)
+    go.touch()
+    assert b"waited" in read_all(first)
+    for connection in queued:
+        answer = fastcgi.request(connection, environ(), deadline=time.monotonic() + SECONDS)
+        assert answer.body == b"Hello World!"
+        connection.close()
+    assert process.wait(SECONDS) == 0
+
+
+def read_all(connection: socket.socket) -> bytes:
+    with connection:
+        return b"".join(iter(lambda: connection.recv(100_000), b""))
+
+
+def test_processes_that_share_a_socket_all_end_and_lose_nothing(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    site = make_site(APPS)
+    processes = [site.start(), site.start()]
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    waits = {"HTTP_BEGUN": str(begun), "HTTP_WAIT_FOR": str(go)}
+    with site.connect() as busy:  # one is busy with this, so the other answers the next
+        busy.sendall(fastcgi.encode_request(environ("/wait", **waits)))
+        wait_until(begun.exists)
+        assert site.ask("/").status == 200
+        go.touch()
+        assert b"waited" in busy.recv(1000)
+    processes[0].terminate()
+    assert [process.wait(SECONDS) for process in processes] == [0, 0]
+
+
+@pytest.mark.parametrize("server", ["builtin", "flup6"])
+@pytest.mark.parametrize("change", ["replace", "touch", "remove"])
+def test_a_process_ends_when_its_script_is_replaced_touched_or_removed(
+    make_site: MakeSite, server: str, change: str
+) -> None:
+    site = make_site(APPS, server=server)
+    process = site.start()
+    assert site.ask("/").status == 200
+    if change == "replace":
+        new = site.web / "new"
+        new.write_text("")
+        os.utime(new, (1, 1))
+        new.rename(site.script)
+    elif change == "touch":
+        later = time.time() + 10
+        os.utime(site.script, (later, later))
+    else:
+        site.script.unlink()
+    assert process.wait(SECONDS) == 0
+
+
+def test_an_idle_process_whose_script_stays_goes_on(builtin: Site) -> None:
+    assert builtin.processes[0].poll() is None
+
+
+# --- In a terminal ----------------------------------------------------------
+
+
+def run_in_a_terminal(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(site.script), *arguments], stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=SECONDS, check=False, cwd="/",
+    )  # fmt: skip
+
+
+def test_in_a_terminal_it_shows_the_answer_to_one_request(make_site: MakeSite) -> None:
+    result = run_in_a_terminal(make_site(APPS))
+    assert result.returncode == 0
+    for words in ("mod_fcgid", "200 OK", "Hello World!", "The app works."):
+        assert words in result.stdout
+
+
+@pytest.mark.parametrize("source", [APPS, "1/0"])
+def test_in_a_terminal_it_shows_the_traceback(make_site: MakeSite, source: str) -> None:
+    site = make_site(source)
+    result = run_in_a_terminal(site, "/raise")
+    assert result.returncode == 1
+    assert "ZeroDivisionError" in result.stderr
+    assert not site.log.exists()
+
+
+def test_an_unknown_server_is_refused(make_site: MakeSite) -> None:
+    result = run_in_a_terminal(make_site(APPS, server="gunicorn"))
+    assert result.returncode == 1
+    assert "'gunicorn' is none of builtin, flup6, flup" in result.stderr
+
+
+def test_wsgirefs_validator_has_no_complaint(make_site: MakeSite) -> None:
+    source = APPS + (
+        "\nfrom wsgiref.validate import validator\nplain = app\n@validator\n"
+        "def app(environ, start):\n"
+        "    body = environ['wsgi.input'].read(3)\n"
+        "    start('200 OK', [('Content-Type', 'text/plain')])\n"
+        "    return [b'valid ' + body]\n"
+    )
+    site = make_site(source)
+    site.start()
+    answer = site.ask("/", b"abc")
+    assert (answer.status, answer.body, answer.errors) == (200, b"valid abc", "")
+
+
+def test_the_runtime_is_imported_without_what_few_apps_need() -> None:
+    code = (
+        "import sys; before = set(sys.modules); sys.path.insert(0, sys.argv[1])\n"
+        "import ocf_flask_runtime; print(*sorted(set(sys.modules) - before))"
+    )
+    directory = str(Path(__file__).parents[2] / "roles" / "ocf_flask" / "files")
+    result = subprocess.run(
+        [sys.executable, "-c", code, directory], capture_output=True, text=True, check=True
+    )
+    for heavy in ("argparse", "logging", "traceback", "json", "inspect", "tempfile", "ast"):
+        assert heavy not in result.stdout.split()

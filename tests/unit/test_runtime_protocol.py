@@ -1,0 +1,288 @@
+"""The FastCGI side of the runtime, record by record, in process."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ocf_flask import fastcgi
+from runtime_site import Site, environ, import_runtime
+
+runtime = import_runtime()
+EXAMPLES = int(os.environ.get("OCF_FLASK_FUZZ_EXAMPLES", "200"))
+BEGIN = struct.pack("!HB5x", 1, 0)
+REQUEST = fastcgi.encode_request({"REQUEST_METHOD": "GET"}, b"body")
+END = fastcgi.record(fastcgi.END_REQUEST, bytes(8))
+
+
+class FakeSocket:
+    """A connection whose peer has sent everything and takes everything."""
+
+    def __init__(self, received: bytes) -> None:
+        self.received = memoryview(received)
+        self.sent = bytearray()
+
+    def recv_into(self, into: memoryview) -> int:
+        count = min(len(into), len(self.received))
+        into[:count] = self.received[:count]
+        self.received = self.received[count:]
+        return count
+
+    def sendmsg(self, buffers: list[Any], *_: object) -> int:
+        data = b"".join(buffers)
+        self.sent += data
+        return len(data)
+
+    def close(self) -> None:
+        pass
+
+
+class Errors:
+    """What a responder needs of an error stream."""
+
+    def __init__(self) -> None:
+        import io
+
+        self.text = io.StringIO()
+
+    def report(self, error: BaseException) -> None:
+        raise error
+
+
+def application(environ: dict[str, Any], start: Callable[..., Any]) -> Any:
+    body = environ["wsgi.input"].read()
+    start("200 OK", [("X-Method", environ["REQUEST_METHOD"])])
+    yield b"got " + body
+
+
+def converse(received: bytes) -> tuple[bool, bytes]:
+    """Whether the connection is kept, and what the runtime sends to `received`."""
+    fake = FakeSocket(received)
+    connection = runtime.Connection(fake)
+    kept = runtime.Responder(application, Errors()).converse(connection)
+    return kept, bytes(fake.sent)
+
+
+def records(data: bytes) -> list[tuple[int, int, bytes]]:
+    found = []
+    while data:
+        _, kind, request_id, length, padding = struct.unpack_from("!BBHHBx", data)
+        found.append((kind, request_id, data[8 : 8 + length]))
+        data = data[8 + length + padding :]
+    return found
+
+
+def kinds(data: bytes) -> list[int]:
+    return [kind for kind, _, _ in records(data)]
+
+
+def test_a_request_is_answered_and_ended() -> None:
+    kept, sent = converse(REQUEST)
+    assert not kept
+    assert records(sent) == [
+        (6, 1, b"Status: 200 OK\r\nX-Method: GET\r\n\r\ngot body"),
+        (6, 1, b""),
+        (3, 1, bytes(8)),
+    ]
+
+
+def test_a_connection_is_kept_when_asked_for() -> None:
+    keep = fastcgi.encode_request({"REQUEST_METHOD": "GET"}, flags=1)
+    kept, sent = converse(keep + keep)
+    assert kinds(sent) == [6, 6, 3, 6, 6, 3]
+    assert kept
+
+
+def test_get_values_is_answered_with_what_was_asked_for() -> None:
+    asked = runtime.encode_pair(b"FCGI_MPXS_CONNS", b"") + runtime.encode_pair(b"OTHER", b"")
+    _, sent = converse(fastcgi.record(9, asked, 0) + REQUEST)
+    assert records(sent)[0] == (10, 0, runtime.encode_pair(b"FCGI_MPXS_CONNS", b"0"))
+    assert sent.endswith(END)
+
+
+def test_an_unknown_management_record_is_answered_as_unknown() -> None:
+    _, sent = converse(fastcgi.record(77, b"x", 0) + REQUEST)
+    assert records(sent)[0] == (11, 0, b"\x4d" + bytes(7))
+
+
+def test_another_role_than_responder_is_refused() -> None:
+    kept, sent = converse(fastcgi.record(1, struct.pack("!HB5x", 2, 0)))
+    assert records(sent) == [(3, 1, struct.pack("!LB3x", 0, 3))]
+    assert not kept
+
+
+@pytest.mark.parametrize("at", [16, len(REQUEST) - 8])
+def test_a_second_request_on_a_busy_connection_is_refused(at: int) -> None:
+    second = fastcgi.record(1, BEGIN, 2) + fastcgi.record(4, b"", 2)
+    _, sent = converse(REQUEST[:at] + second + REQUEST[at:])
+    assert records(sent)[0] == (3, 2, struct.pack("!LB3x", 0, 1))
+    assert records(sent)[1][2].endswith(b"got body")
+    assert sent.endswith(END)
+
+
+def test_an_aborted_request_is_ended() -> None:
+    _, sent = converse(fastcgi.record(1, BEGIN) + fastcgi.record(2, b""))
+    assert sent == END
+
+
+def test_a_request_aborted_in_its_body_is_ended() -> None:
+    _, sent = converse(REQUEST[:-8] + fastcgi.record(2, b""))
+    assert sent.endswith(END)
+
+
+def test_parameters_that_do_not_add_up_are_answered_400() -> None:
+    parts = fastcgi.record(1, BEGIN), fastcgi.stream(4, b"\x05\x05ab"), fastcgi.stream(5, b"")
+    _, sent = converse(b"".join(parts))
+    assert records(sent)[0][2].startswith(b"Status: 400 ")
+    assert sent.endswith(END)
+
+
+def test_long_names_and_values_arrive() -> None:
+    pairs = {"A" * 127: "1" * 128, "B" * 200: "", "": "x", "C": "\xff" * 70_000}
+    encoded = b"".join(
+        runtime.encode_pair(name.encode(), value.encode("latin-1")) for name, value in pairs.items()
+    )
+    assert runtime.decode_params(encoded) == pairs
+
+
+def test_endless_parameters_are_refused() -> None:
+    flood = fastcgi.record(4, b"x" * 60_000) * 100
+    kept, sent = converse(fastcgi.record(1, BEGIN) + flood)
+    assert (kept, sent) == (False, b"")
+
+
+def test_a_body_in_padded_records_arrives() -> None:
+    padded = struct.pack("!BBHHBx", 1, 5, 1, 3, 5) + b"abc" + bytes(5)
+    _, sent = converse(REQUEST[: -(8 + 4 + 8)] + padded * 2 + fastcgi.record(5, b""))
+    assert b"got abcabc" in sent
+
+
+def check(received: bytes) -> None:
+    """Whatever is received, `converse` returns, and each request begun is ended."""
+    _, sent = converse(received)
+    answered = {request_id for kind, request_id, _ in records(sent) if kind == 6}
+    ended = {request_id for kind, request_id, _ in records(sent) if kind == 3}
+    assert answered <= ended
+
+
+fuzzed_record = st.builds(
+    lambda version, kind, request_id, content, padding: (
+        struct.pack("!BBHHBx", version, kind, request_id, len(content), padding)
+        + content + bytes(padding)
+    ),
+    st.sampled_from([1, 1, 1, 1, 1, 0]),
+    st.integers(0, 12),
+    st.integers(0, 2),
+    st.one_of(st.binary(max_size=30), st.just(BEGIN), st.just(b"")),
+    st.integers(0, 9),
+)  # fmt: skip
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.lists(st.one_of(fuzzed_record, st.just(REQUEST), st.binary(max_size=20)), max_size=10))
+def test_no_sequence_of_records_hangs_or_kills_it(parts: list[bytes]) -> None:
+    check(b"".join(parts))
+
+
+def test_no_mutation_of_a_request_hangs_or_kills_it() -> None:
+    rng = random.Random(0)
+    seeds = [REQUEST * 2, fastcgi.encode_request(environ(), b"x" * 100, flags=1) * 2]
+    for _ in range(EXAMPLES * 5):
+        data = bytearray(rng.choice(seeds))
+        for _ in range(rng.randint(1, 4)):
+            at = rng.randrange(len(data))
+            choice = rng.random()
+            if choice < 0.6:
+                data[at] = rng.choice((0, 1, 2, 3, 4, 5, 8, 9, 255, rng.randrange(256)))
+            elif choice < 0.8:
+                del data[at : at + rng.randint(1, 12)]
+            else:
+                data[at:at] = rng.randbytes(rng.randint(1, 12))
+            if not data:
+                break
+        check(bytes(data))
+
+
+@settings(max_examples=EXAMPLES // 4, deadline=None)
+@given(
+    st.dictionaries(st.text("ABC_", max_size=150), st.text(max_size=150), max_size=3),
+    st.binary(max_size=300),
+)
+def test_parameters_and_body_are_those_that_flup_finds(params: dict[str, str], body: bytes) -> None:
+    flup = pytest.importorskip("flup.server.fcgi_base")
+    encoded = fastcgi.encode_request(params, body)
+    connection = runtime.Connection(FakeSocket(encoded))
+    request = connection.next_request()
+    received = runtime.Body(connection, request.id).readall()
+    assert (request.params, received) == (flup_params(flup, encoded), body)
+
+
+def flup_params(flup: Any, encoded: bytes) -> dict[str, str]:
+    params, at = {}, 0
+    content = b"".join(content for kind, _, content in records(encoded) if kind == 4)
+    while at < len(content):
+        # flup6 unpacks a length's first byte as signed, which serves as well.
+        at, (name, value) = flup.decode_pair(content, at)
+        params[name.decode("latin-1")] = value.decode("latin-1")
+    return params
+
+
+def test_a_real_process_outlives_rubbish_and_peers_that_leave(
+    make_site: Callable[..., Site],
+) -> None:
+    site = make_site("def app(environ, start):\n    start('200 OK', [])\n    return [b'ok']\n")
+    process = site.start()
+    for rubbish in (b"", b"GET / HTTP/1.0\r\n\r\n", REQUEST[:20], REQUEST[:-4], b"\1" * 100):
+        with site.connect() as connection:
+            connection.sendall(rubbish)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(1000):
+                pass
+    assert site.ask("/").body == b"ok"
+    assert process.poll() is None
+
+
+def test_a_kept_connection_does_not_keep_others_waiting(make_site: Callable[..., Site]) -> None:
+    site = make_site("def app(environ, start):\n    start('200 OK', [])\n    return [b'ok']\n")
+    site.start()
+    keep = fastcgi.encode_request(environ(), flags=1)
+    with site.connect() as kept:
+        for _ in range(2):
+            kept.sendall(keep)
+            received = b""
+            while not received.endswith(END):
+                received += kept.recv(1000)
+            assert site.ask("/").body == b"ok"
+
+
+def test_the_output_is_locked_against_threads() -> None:
+    ours, theirs = socket.socketpair()
+    connection = runtime.Connection(ours)
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.extend(iter(lambda: theirs.recv(9000), b"")))
+    reader.start()
+
+    def send(kind: int) -> None:
+        for _ in range(20):
+            connection.send_stream(kind, 1, bytes([kind]) * 300_000)
+
+    threads = [threading.Thread(target=send, args=(kind,)) for kind in (6, 7)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ours.close()
+    reader.join()
+    theirs.close()
+    found = records(b"".join(received))
+    assert all(set(content) == {kind} for kind, _, content in found)
+    assert sum(len(content) for _, _, content in found) == 12_000_000
