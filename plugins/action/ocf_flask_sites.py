@@ -1,0 +1,52 @@
+"""The controller's side of ``ocf_flask_sites``: hands over the settings, shows the report."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+PREFIX = "ocf_flask_"
+BRIEF = ("name", "owner", "state")
+
+
+class ActionModule(ActionBase):
+    """Thin: what is decided, the module decides."""
+
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the module with every variable whose name begins with ``ocf_flask_``, and print its report."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        arguments = {
+            "variables": {name: self._templar.template(variables[name]) for name in variables if name.startswith(PREFIX)},
+            "elsewhere": self._elsewhere(variables),
+            "uv": self._own_uv(),
+            **self._task.args,
+        }
+        result.update(self._execute_module(module_name=self._task.action, module_args=arguments, task_vars=variables))
+        report = result.pop("report", None)
+        if report:
+            several = len(variables.get("ansible_play_hosts_all", [])) > 1
+            host = f"{variables['inventory_hostname']}: " if several else ""
+            Display().display(f"\n{host}{report}\n")
+        if result.get("failed"):
+            # Ansible prints a failed result whole: what the report has said is not said again.
+            result["sites"] = [{key: site[key] for key in BRIEF} for site in result.get("sites", [])]
+        return result
+
+    def _elsewhere(self, variables: Mapping[str, Any]) -> list[str]:
+        """The names of the sites of the play's other hosts, so that -e site=NAME is no error where there is none."""
+        hosts = [host for host in variables.get("ansible_play_hosts_all", []) if host != variables.get("inventory_hostname")]
+        sites = [site for host in hosts for site in variables["hostvars"][host].get(f"{PREFIX}sites") or []]
+        return [str(site["name"]) for site in sites if isinstance(site, Mapping) and "name" in site]
+
+    def _own_uv(self) -> list[str]:
+        """The uv beside the Python that runs Ansible; of use where that is the machine of the sites."""
+        return [os.path.join(os.path.dirname(sys.executable), "uv")] if self._connection.transport == "local" else []

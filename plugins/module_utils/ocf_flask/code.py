@@ -1,0 +1,67 @@
+"""What counts as an application's code when it is edited in place: told by content, never by time stamps."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+# Never entered: what the application writes, what others manage, and what is not code.
+_SKIPPED = frozenset(("__pycache__", "instance", "static", "node_modules"))
+_REQUIREMENTS = re.compile(
+    r"(.*[-_.])?(requirements|constraints)([-_.].*)?\.(txt|in)|requirements/.+\.(txt|in)|pyproject\.toml|uv\.lock|setup\.cfg"
+)
+
+
+def find(directory: Path, also: tuple[str, ...] = ()) -> dict[str, str]:
+    """The files that count as code, each with the SHA-256 of its content, by path relative to the directory.
+
+    These are ``*.py``, what lies below a ``templates`` directory, requirements files, ``pyproject.toml``,
+    and what the patterns of ``also`` name. Links to directories are not followed, and a file that cannot
+    be read is left to the application to complain about.
+    """
+    return dict(sorted((name, _digest(Path(directory, name))) for name in _walk(directory, "", also)))
+
+
+def copy(directory: Path, names: Mapping[str, str], target: Path) -> None:
+    """Copy the named files, readable by their owner alone."""
+    for name in names:
+        destination = Path(target, name)
+        destination.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(Path(directory, name).read_bytes())
+
+
+def _walk(directory: Path, below: str, also: tuple[str, ...]) -> Iterator[str]:
+    try:
+        entries = sorted(os.scandir(Path(directory, below)), key=lambda entry: entry.name)
+    except PermissionError:
+        return
+    for entry in entries:
+        name = f"{below}{entry.name}"
+        if entry.is_dir(follow_symlinks=False):
+            if not entry.name.startswith(".") and entry.name not in _SKIPPED and not os.path.exists(Path(entry.path, "pyvenv.cfg")):
+                yield from _walk(directory, name + "/", also)
+        elif entry.is_file() and _counts(name, also) and os.access(entry.path, os.R_OK):
+            yield name
+
+
+def _counts(name: str, also: tuple[str, ...]) -> bool:
+    *parents, last = name.split("/")
+    if last.startswith(".ocf-flask"):
+        return False
+    if last.endswith(".py") or "templates" in parents or _REQUIREMENTS.fullmatch(name):
+        return True
+    return any(_matches(name, pattern) for pattern in also)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name.startswith(pattern) if pattern.endswith("/") else fnmatch.fnmatchcase(name, pattern)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

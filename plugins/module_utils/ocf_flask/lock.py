@@ -1,0 +1,56 @@
+"""One deploy of a site at a time, also between two hosts that mount the same home."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+from .errors import SiteError
+
+
+@contextmanager
+def locked(path: Path, seconds: float) -> Iterator[None]:
+    """Hold the lock file for as long as the block runs.
+
+    A POSIX lock: NFS carries it to other hosts, no descendant inherits it, and it ends with its process.
+
+    :param seconds: how long to wait for another holder.
+    :raises SiteError: naming who holds it, and since when.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "r+b", buffering=0) as file:
+        deadline = time.monotonic() + seconds
+        while not _try(file.fileno()):
+            if time.monotonic() > deadline:
+                raise SiteError(
+                    f"Another deploy of this site is running ({_holder(file.fileno())}). "
+                    f"Waited {seconds:g} s for it; try again when it has ended"
+                )
+            time.sleep(0.1)
+        os.ftruncate(file.fileno(), 0)
+        since = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+        os.pwrite(file.fileno(), json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}).encode(), 0)
+        yield
+
+
+def _try(descriptor: int) -> bool:
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # POSIX allows both EAGAIN and EACCES.
+        return False
+    return True
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+        return f"process {int(holder['pid'])} on {str(holder['host'])[:64]!r} since {str(holder['since'])[:32]}"
+    except (ValueError, KeyError, TypeError):
+        return "it does not say which"

@@ -1,0 +1,219 @@
+"""Whose site it is, and where its files lie on this machine."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import SettingError, SiteError
+from .settings import Settings
+
+SERVICE_URL = "https://www.ocf.berkeley.edu/~{owner}/{name}/"
+LOCAL_URL = "http://localhost/~{owner}/{name}/"
+
+# Kernels before 5.1 cut a shebang after 127 characters (fs/binfmt_script.c).
+SHEBANG_LIMIT = 127
+_ID_LENGTH = len("20261124-034512-2")
+
+
+@dataclass(frozen=True)
+class Account:
+    """The owner of a site, as the machine's account database has it."""
+
+    name: str
+    uid: int
+    gid: int
+    home: Path
+
+
+def account(owner: str) -> Account:
+    """The account of that name; of the running process when the name is empty.
+
+    :raises SettingError: when the machine knows no such account.
+    """
+    try:
+        entry = pwd.getpwnam(owner) if owner else pwd.getpwuid(os.getuid())
+    except KeyError:
+        who = f"account {owner!r}" if owner else f"account with the user ID {os.getuid()}"
+        raise SettingError(
+            f"ocf_flask_owner: this machine has no {who}. Check the spelling with: getent passwd {owner or os.getuid()}"
+        ) from None
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, Path(entry.pw_dir))
+
+
+@dataclass(frozen=True)
+class Places:
+    """The absolute paths of one site. ``site`` is what visitors reach, ``private`` what none can."""
+
+    site: Path
+    private: Path
+
+    @property
+    def htaccess(self) -> Path:
+        return self.site / ".htaccess"
+
+    @property
+    def run_fcgi(self) -> Path:
+        return self.site / "run.fcgi"
+
+    @property
+    def new_run_fcgi(self) -> Path:
+        """The next ``run.fcgi`` while it is tested. Ends in .fcgi, as what the web server starts does."""
+        return self.site / ".ocf-flask-new-run.fcgi"
+
+    @property
+    def new_htaccess(self) -> Path:
+        return self.site / ".ocf-flask-new-htaccess"
+
+    @property
+    def venv(self) -> Path:
+        return self.site / "venv"
+
+    @property
+    def releases(self) -> Path:
+        return self.private / "releases"
+
+    @property
+    def current(self) -> Path:
+        return self.private / "current"
+
+    @property
+    def lock(self) -> Path:
+        return self.private / "lock"
+
+    @property
+    def log(self) -> Path:
+        return self.private / "log"
+
+    @property
+    def token(self) -> Path:
+        return self.private / "token"
+
+    @property
+    def temporary(self) -> Path:
+        return self.private / "tmp"
+
+    def release(self, identity: str) -> Path:
+        return self.releases / identity
+
+
+def locate(settings: Settings, owner: Account) -> Places:
+    """The site's directories, checked: nothing is created.
+
+    :raises SiteError: when one of them cannot hold a site that works and keeps its secrets.
+    """
+    site = _absolute(settings.directory or f"~/public_html/{settings.name}", owner)
+    private = _absolute(settings.private_directory or f"~/.ocf-flask/{settings.name}", owner)
+    web_space = Path(owner.home, "public_html")
+    if web_space in site.parents:
+        _check_web_space(settings, owner, web_space)
+    if site in (web_space, owner.home) or site in owner.home.parents:
+        raise SettingError(
+            f"ocf_flask_directory is {str(site)!r}, which is more than one site's directory. "
+            f"Name one of its own: -e ocf_flask_directory={web_space}/{settings.name}"
+        )
+    # Apache sees the web space by its real name. Only the last component must not be a link (suexec).
+    site = Path(os.path.realpath(site.parent), site.name)
+    if site.is_symlink():
+        raise SiteError(
+            f"{site} is a symbolic link (to {os.readlink(site)}). The web server runs a site only from a real directory. "
+            f"Rename the link, or name the site otherwise: -e site=NAME"
+        )
+    if site.exists() and not site.is_dir():
+        raise SiteError(f"{site} is a file, and the site's directory should be there. Rename it: mv {site} {site}.old")
+    private = Path(os.path.realpath(private))
+    _check_private(private, site, Path(os.path.realpath(web_space)), settings)
+    _check_plain(site, "ocf_flask_directory")
+    _check_plain(private, "ocf_flask_private_directory")
+    return Places(site, private)
+
+
+def public_url(settings: Settings, owner: Account) -> str:
+    """The URL at which visitors find the site."""
+    pattern = settings.url or (SERVICE_URL if _is_service(settings) else LOCAL_URL)
+    return pattern.format(owner=owner.name, name=settings.name)
+
+
+def _is_service(settings: Settings) -> bool:
+    return bool(settings.web_root) and os.path.isdir(settings.web_root)
+
+
+def _absolute(path: str, owner: Account) -> Path:
+    return Path(owner.home, path[2:]) if path.startswith("~/") else Path(path)
+
+
+def _check_web_space(settings: Settings, owner: Account, web_space: Path) -> None:
+    if not _is_service(settings):
+        return
+    root = Path(os.path.realpath(settings.web_root))
+    if web_space.is_symlink() and root in Path(os.path.realpath(web_space)).parents and web_space.is_dir():
+        return
+    state = "is not a link to it" if os.path.lexists(web_space) else "does not exist"
+    if web_space.is_symlink() and not web_space.exists():
+        state = f"is a link to {os.readlink(web_space)}, which does not exist"
+    advice = f"Log in as {owner.name} and type: makehttp"
+    if os.path.lexists(web_space) and not web_space.is_symlink():
+        advice = f"Rename it (mv {web_space} {web_space}.old), then type: makehttp"
+    if owner.uid == 0:
+        advice = "root has no web space; name the site's owner: -e owner=ALICE"
+    raise SiteError(f"{owner.name} has no web space: this server serves sites from {root}, and {web_space} {state}. {advice}")
+
+
+def _check_private(private: Path, site: Path, web_space: Path, settings: Settings) -> None:
+    public = [site, web_space, Path(os.path.realpath(settings.web_root or site))]
+    for one in public:
+        if private == one or one in private.parents:
+            raise SettingError(
+                f"ocf_flask_private_directory is {str(private)!r}, which visitors may reach (it is in {one}). "
+                f"Name one outside: -e ocf_flask_private_directory=~/.ocf-flask/{settings.name}"
+            )
+    if private in site.parents:
+        raise SettingError(
+            f"ocf_flask_private_directory is {str(private)!r}, and the site's directory {site} is inside it. "
+            f"Name another: -e ocf_flask_private_directory=~/.ocf-flask/{settings.name}"
+        )
+    shebang = f"#!{private}/releases/{'0' * _ID_LENGTH}/venv/bin/python"
+    if len(shebang) > SHEBANG_LIMIT:
+        raise SettingError(
+            f"The private directory {private} is too long: the first line of run.fcgi would have {len(shebang)} characters, "
+            f"and the system takes {SHEBANG_LIMIT}. Choose a shorter site name, or a shorter directory with "
+            f"-e ocf_flask_private_directory=~/.flask/NAME"
+        )
+
+
+def _check_plain(path: Path, setting: str) -> None:
+    bad = sorted({char for char in str(path) if not (char.isalnum() or char in "_.,+@~:=/-")})
+    if bad:
+        raise SettingError(
+            f"The path {str(path)!r} has {' '.join(map(repr, bad))} in it, with which neither a shebang nor Apache's "
+            f"FcgidWrapper works. Name another: -e {setting}=PATH"
+        )
+
+
+def check_ownership(places: Places, owner: Account) -> None:
+    """Everything that suexec looks at belongs to the owner, or is not there yet.
+
+    :raises SiteError: suexec runs nothing whose file or directory is another's (apache2/support/suexec.c).
+    """
+    for path in (places.site, places.run_fcgi, places.private):
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            continue
+        if found.st_uid != owner.uid:
+            raise SiteError(
+                f"{path} belongs to {_name(found.st_uid)}, not to {owner.name}: the web server would not run it. "
+                f"Name the right owner with -e owner=NAME, or have it changed: chown -R {owner.name} {path}"
+            )
+    if os.path.lexists(places.run_fcgi) and not stat.S_ISREG(places.run_fcgi.lstat().st_mode):
+        raise SiteError(f"{places.run_fcgi} is not a plain file. Rename it: mv {places.run_fcgi} {places.run_fcgi}.old")
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user ID {uid}"

@@ -1,0 +1,112 @@
+"""Running other programs: always with a time limit, and nothing of theirs outlives it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import SiteError, StepTimeout
+
+# Of what a program prints, this many bytes are kept: the end, where the reason stands.
+KEPT_OUTPUT = 64 * 1024
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True)
+class Completed:
+    """How a program ended. ``output`` is the end of stdout and stderr together."""
+
+    returncode: int
+    output: str
+
+
+_adopting_process = 0
+
+
+def adopt_descendants() -> None:
+    """Make this process, a worker with no other children, the parent of its orphaned descendants (prctl(2))."""
+    global _adopting_process
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _adopting_process = os.getpid()
+
+
+def run(command: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, seconds: float, step: str) -> Completed:
+    """Run a program to its end.
+
+    :param seconds: the time limit.
+    :param step: what the program is for, as in "installing the packages", for the error.
+    :raises StepTimeout: with what the program had printed; it and its descendants are gone then.
+    :raises SiteError: when it cannot be started.
+    """
+    argv = [str(part) for part in command]
+    with tempfile.TemporaryFile() as output:
+        try:
+            with contained(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output) as process:
+                returncode = process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise StepTimeout(f"{step} took longer than {seconds:g} s and was ended.", tail(output.fileno())) from None
+        except OSError as error:
+            raise SiteError(f"{step}: {argv[0]} cannot be started: {error.strerror}.") from None
+        return Completed(returncode, tail(output.fileno()))
+
+
+@contextmanager
+def contained(
+    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdin: int | None, stdout: int | object
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program in a session of its own that ends, with all its descendants, when the block does."""
+    process = subprocess.Popen(
+        list(argv), env=dict(env), cwd=cwd, stdin=stdin, stdout=stdout, stderr=subprocess.STDOUT, start_new_session=True  # type: ignore[arg-type]
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        end_descendants()
+
+
+def end_descendants(seconds: float = 5) -> None:
+    """Kill what daemonized itself out of its group. Does something only after `adopt_descendants`."""
+    deadline = time.monotonic() + seconds
+    while os.getpid() == _adopting_process and time.monotonic() < deadline:
+        _reap()
+        children = _children()
+        if not children:
+            return
+        for pid in children:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.002)
+
+
+def _children() -> list[int]:
+    """The process IDs of this process's children (proc(5): field 4 of stat, after a name in brackets)."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat.read_text("utf-8", "replace").rpartition(")")[2].split()[1]) == os.getpid():
+                found.append(int(stat.parent.name))
+    return found
+
+
+def _reap() -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def tail(descriptor: int) -> str:
+    """The end of a file, as text."""
+    size = os.fstat(descriptor).st_size
+    start = max(0, size - KEPT_OUTPUT)
+    return os.pread(descriptor, size - start, start).decode("utf-8", "replace")

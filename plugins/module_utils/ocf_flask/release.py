@@ -1,0 +1,118 @@
+"""Releases on disk: what each was made of, which one is live, how long one is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from .places import Places
+
+# A process of a replaced release lives up to FcgidProcessLifeTime: its files must stay as long.
+PROCESS_LIFETIME = 3600
+_ID = re.compile(r"\d{8}-\d{6}(-\d+)?")
+_LIVE = "live"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The record of a release, ``manifest.json`` in it. Written last: a release without one is a leftover.
+
+    ``inputs`` is all that decided about the release, by kind; ``packages`` the exact versions that are
+    installed; ``by_hand`` those of them that the owner installed in the virtualenv himself. ``tested`` has
+    the smoke test's ``status``, ``seconds`` and ``at``.
+    """
+
+    id: str
+    created: str
+    inputs: dict[str, Any]
+    packages: dict[str, str]
+    by_hand: dict[str, str]
+    run_fcgi: str
+    tested: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def timestamp() -> str:
+    """Now, as records and reports show it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def new_id(places: Places) -> str:
+    """An ID that no release has: the time, to the second, which says nothing about the content."""
+    base = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
+    identity, number = base, 1
+    while os.path.lexists(places.release(identity)):
+        number += 1
+        identity = f"{base}-{number}"
+    return identity
+
+
+def named_by(run_fcgi: bytes | None, places: Places) -> str:
+    """The ID of the release that a ``run.fcgi`` starts; empty when that is none of this site's."""
+    first_line = (run_fcgi or b"").partition(b"\n")[0].decode("utf-8", "replace")
+    match = re.fullmatch(re.escape(f"#!{places.releases}/") + r"([^/]+)/venv/bin/python", first_line)
+    return match[1] if match and _ID.fullmatch(match[1]) else ""
+
+
+def read(path: Path) -> Manifest | None:
+    """The record of the release in that directory; None when it has none that can be read."""
+    try:
+        return Manifest(**json.loads((path / "manifest.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write(path: Path, manifest: Manifest) -> None:
+    """Complete a release with its record."""
+    temporary = path / "manifest.json.new"
+    temporary.write_text(json.dumps(asdict(manifest), indent=1, sort_keys=True) + "\n")
+    os.replace(temporary, path / "manifest.json")
+
+
+def mark_live(places: Places, identity: str, replaced: str) -> None:
+    """Note that a release went live, and the time at which the other ceased to be."""
+    (places.release(identity) / _LIVE).touch()
+    if replaced and replaced != identity and places.release(replaced).is_dir():
+        (places.release(replaced) / _LIVE).touch()
+
+
+def removable(ages: Mapping[str, float | None], live: str, keep: int) -> list[str]:
+    """Which releases can go.
+
+    :param ages: seconds since each release was live; None for one that never was, a failed deploy's.
+    :param keep: how many that were live stay, the live one included.
+    """
+    once_live = sorted((age, identity) for identity, age in ages.items() if age is not None and identity != live)
+    kept = {live, *(identity for _, identity in once_live[: keep - 1])}
+    return sorted(identity for identity, age in ages.items() if identity not in kept and (age is None or age > PROCESS_LIFETIME))
+
+
+def ages(places: Places) -> dict[str, float | None]:
+    """For `removable`: the releases that there are."""
+    found: dict[str, float | None] = {}
+    for path in places.releases.glob("*"):
+        if _ID.fullmatch(path.name):
+            try:
+                found[path.name] = max(0.0, time.time() - (path / _LIVE).stat().st_mtime)
+            except FileNotFoundError:
+                found[path.name] = None
+    return found
+
+
+def remove(path: Path) -> None:
+    """Delete a release, also one whose directories were made read-only."""
+    shutil.rmtree(path, onerror=_make_writable)
+
+
+def _make_writable(function: Any, path: str, _error: Any) -> None:
+    if not os.path.islink(path) and os.path.lexists(path):
+        os.chmod(os.path.dirname(path), 0o700)
+        function(path)

@@ -1,0 +1,311 @@
+"""Settings: from what a user wrote to values that the engine can rely on.
+
+A setting is written as the variable ``ocf_flask_X`` (for every site) or as the key ``X`` of an
+entry of ``ocf_flask_sites`` (for that site). Ansible's argument spec checks neither the values of
+an entry nor converts what came from a command line, so that is done here, for both alike.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from .errors import SettingError
+
+PREFIX = "ocf_flask_"
+SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+SERVERS = ("builtin", "flup6", "flup")
+SMOKE_TEST_MODES = ("request", "import", "none")
+
+_APP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\([^\"\\\n]*\))?)?")
+_PYTHON = re.compile(r"(python)?3(\.\d{1,2}){0,2}")
+# What can stand unquoted in a shebang and inside quotes in Apache's configuration.
+_PLAIN_PATH = re.compile(r"[\w.,+@~:=/-]+")
+_PUBLIC_NAME = re.compile(r"[A-Za-z0-9_.,+@~*-]+(/[A-Za-z0-9_.,+@~*-]+)*/?")
+_URL = re.compile(r"https?://([A-Za-z0-9.\[\]:-]|\{(owner|name)\})+(/([A-Za-z0-9_.~%/@+-]|\{(owner|name)\})*)?")
+# Names that lead to something of ours or to secrets, however a pattern spells them.
+_NEVER_PUBLIC = ("", ".", "..", ".htaccess", ".git", ".env", "run.fcgi", "venv")
+
+
+@dataclass(frozen=True)
+class SmokeTest:
+    """The request that a new release must answer before it is switched to.
+
+    ``timeout`` is in seconds, for the start of the application and the answer together.
+    ``statuses`` empty means: 2xx, 3xx, 401 and 403 pass, 404 passes with a warning.
+    """
+
+    path: str = "/"
+    mode: str = "request"
+    statuses: tuple[int, ...] = ()
+    timeout: int = 30
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Time limits of the other steps, in seconds."""
+
+    lock: int = 60
+    build: int = 600
+    live: int = 60
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One site as it is wanted. Names and meanings as in the role's argument spec.
+
+    Paths are as written: ``~`` is the owner's home, which only the machine knows, and ``{owner}`` and
+    ``{name}`` in ``url`` stand for the site's.
+    """
+
+    name: str
+    owner: str = ""
+    directory: str = ""
+    private_directory: str = ""
+    app: str = "flaskyapplication:app"
+    python: str = ""
+    packages: tuple[str, ...] = ()
+    requirements: str = ""
+    server: str = "builtin"
+    public: tuple[str, ...] = ("favicon.ico", "robots.txt", ".well-known/")
+    code: tuple[str, ...] = ()
+    smoke_test: SmokeTest = field(default_factory=SmokeTest)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    keep: int = 3
+    url: str = ""
+    web_root: str = "/services/http/users"
+    wheels: str = ""
+    index: str = ""
+    uv: str = ""
+
+    @property
+    def module(self) -> str:
+        """The importable module of the app: ``pkg.mod`` of ``pkg.mod:app``."""
+        return self.app.partition(":")[0]
+
+
+KEYS = tuple(one.name for one in fields(Settings) if one.name != "name")
+# Variables of the role that are not a setting of a site.
+RUN_VARIABLES = ("sites",)
+
+
+def unknown(names: Sequence[str]) -> list[str]:
+    """A sentence for each of the variable names that begins with ``ocf_flask_`` but is no setting."""
+    known = [PREFIX + key for key in (*KEYS, *RUN_VARIABLES)]
+    return [_unknown_name(name, known, "setting") for name in sorted(names) if name.startswith(PREFIX) and name not in known]
+
+
+def _unknown_name(name: str, known: Sequence[str], kind: str) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if near:
+        return f"There is no {kind} {name}. Did you mean {near[0]}?"
+    return f"There is no {kind} {name}. These are known: {', '.join(sorted(known))}."
+
+
+class _Reader:
+    """Takes values out of a user's mapping; collects what is wrong with them, all of it."""
+
+    def __init__(self, values: Mapping[str, Any], label: str) -> None:
+        self.values = values
+        self.label = label
+        self.problems: list[str] = []
+
+    def get(self, key: str) -> Any:
+        return self.values.get(key)
+
+    def wrong(self, key: str, rule: str) -> None:
+        self.problems.append(f"{self.label}{key} is {self.values.get(key)!r}: {rule}")
+
+    def text(self, key: str, default: str, pattern: re.Pattern[str] | None = None, rule: str = "it takes text.") -> str:
+        value = self.get(key)
+        if value is None or value == "":
+            return default
+        # YAML reads 3.11 as a number: what was written is what is meant.
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str) or not value.isprintable() or (pattern and not pattern.fullmatch(value)):
+            self.wrong(key, rule)
+            return default
+        return value
+
+    def choice(self, key: str, default: str, choices: Sequence[str]) -> str:
+        value = self.get(key)
+        if value is None or value == "":
+            return default
+        if value not in choices:
+            self.wrong(key, f"it is one of {', '.join(choices)}.")
+            return default
+        return str(value)
+
+    def number(self, key: str, default: int, low: int, high: int) -> int:
+        value = self.get(key)
+        if value is None or value == "":
+            return default
+        text = str(value)
+        if isinstance(value, bool) or not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            self.wrong(key, f"it takes a whole number from {low} to {high}.")
+            return default
+        return int(text)
+
+    def items(self, key: str, default: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+        """A list, or what a command line makes of one: ``a,b`` (never split inside brackets)."""
+        value = self.get(key)
+        if value is None:
+            return default
+        if isinstance(value, str):
+            return tuple(part.strip() for part in re.split(r",(?![^\[]*\])", value) if part.strip())
+        if isinstance(value, int) and not isinstance(value, bool):
+            return (value,)
+        if not isinstance(value, (list, tuple)):
+            self.wrong(key, "it takes a list.")
+            return default
+        return tuple(value)
+
+    def mapping(self, key: str, known: Sequence[str]) -> _Reader:
+        value = self.get(key)
+        if value is None or value == "":
+            value = {}
+        if not isinstance(value, Mapping):
+            self.wrong(key, f"it takes a dictionary with the keys {', '.join(known)}.")
+            value = {}
+        inner = _Reader(value, f"{self.label}{key}.")
+        inner.problems = self.problems
+        self.problems += [_unknown_name(str(one), known, f"key of {self.label}{key},") for one in value if one not in known]
+        return inner
+
+
+def read(entry: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
+    """One site's settings: an entry's own values over the variables' (both by key, without prefix).
+
+    :raises SettingError: with a line for each value that cannot be used.
+    """
+    name = check_name(entry.get("name"))
+    unknown_keys = [_unknown_name(str(key), KEYS, f"key of the site {name},") for key in entry if key not in (*KEYS, "name")]
+    own = {key: value for key, value in entry.items() if key in KEYS}
+    merged = {**{key: defaults[key] for key in defaults if key in KEYS}, **own}
+    reader = _Reader(merged, PREFIX)
+    settings = _read(name, reader)
+    problems = unknown_keys + reader.problems
+    if problems:
+        raise SettingError("\n".join(problems))
+    return settings
+
+
+def check_name(name: Any) -> str:
+    """The site's name.
+
+    :raises SettingError: when it cannot be one.
+    """
+    if name is None or name == "":
+        raise SettingError("A site has no name. Give each entry of ocf_flask_sites one, as in: {name: flasky, owner: alice}.")
+    if not isinstance(name, str) or not SITE_NAME.fullmatch(name):
+        raise SettingError(
+            f"The site name {name!r} cannot be used: it begins with a letter or a digit, goes on with letters, digits, "
+            f"_ and -, and has at most 64 characters. It is a name, not a path. Type for example: -e site={_suggest_name(name)}"
+        )
+    return name
+
+
+def _suggest_name(name: object) -> str:
+    last = [part for part in re.split(r"[^A-Za-z0-9_-]+", str(name)) if part]
+    return last[-1].lstrip("_-")[:64] or "flasky" if last else "flasky"
+
+
+def _read(name: str, reader: _Reader) -> Settings:
+    default = Settings(name)
+    path_rule = "it takes an absolute path or one that begins with ~/, without blanks, quotes or .. in it."
+    return Settings(
+        name=name,
+        owner=reader.text("owner", "", re.compile(r"[^\s/:]+"), "it takes the name of an account."),
+        directory=_path(reader, "directory", path_rule),
+        private_directory=_path(reader, "private_directory", path_rule),
+        app=_app(reader, default.app),
+        python=_python(reader),
+        packages=_packages(reader),
+        requirements=reader.text("requirements", "", re.compile(r"(?!-)[^\0]+"), "it takes the path of a requirements file."),
+        server=reader.choice("server", default.server, SERVERS),
+        public=_names(reader, "public", default.public),
+        code=_names(reader, "code", default.code),
+        smoke_test=_smoke_test(reader.mapping("smoke_test", [one.name for one in fields(SmokeTest)])),
+        timeouts=_timeouts(reader.mapping("timeouts", [one.name for one in fields(Timeouts)])),
+        keep=reader.number("keep", default.keep, 1, 100),
+        url=_url(reader),
+        web_root=_path(reader, "web_root", path_rule) if reader.get("web_root") != "" else "",
+        wheels=_path(reader, "wheels", path_rule),
+        index=reader.text("index", "", re.compile(r"https?://\S+"), "it takes the URL of a package index."),
+        uv=_path(reader, "uv", path_rule),
+    )
+
+
+def _path(reader: _Reader, key: str, rule: str) -> str:
+    value = reader.text(key, getattr(Settings("x"), key), _PLAIN_PATH, rule)
+    if value and (not value.startswith(("/", "~/")) or ".." in value.split("/")):
+        reader.wrong(key, rule)
+        return ""
+    return value.rstrip("/") or value
+
+
+def _app(reader: _Reader, default: str) -> str:
+    rule = "it takes MODULE:NAME or MODULE:FACTORY(), for example flaskyapplication:app or shop:create_app()."
+    value = reader.text("app", default, _APP, rule)
+    return value if ":" in value else f"{value}:app"
+
+
+def _python(reader: _Reader) -> str:
+    value = reader.text("python", "")
+    if value and not _PYTHON.fullmatch(value) and not (value.startswith("/") and _PLAIN_PATH.fullmatch(value)):
+        reader.wrong("python", "it takes a version such as 3.11 (in quotes: '3.10' is not 3.1) or an interpreter's absolute path.")
+        return ""
+    return value
+
+
+def _packages(reader: _Reader) -> tuple[str, ...]:
+    good = []
+    for one in reader.items("packages"):
+        # A leading - would be an option of pip's, and so could be anything.
+        if not isinstance(one, str) or not one.isprintable() or not re.match(r"[A-Za-z0-9./~]", one):
+            reader.wrong("packages", f"{one!r} is not a package. Each is as pip takes it, for example flask-login or 'flask-login>=0.6'.")
+        else:
+            good.append(one)
+    return tuple(good)
+
+
+def _names(reader: _Reader, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    good = []
+    for one in reader.items(key, default):
+        if not isinstance(one, str) or not _PUBLIC_NAME.fullmatch(one) or any(part in ("..", ".") for part in one.split("/")):
+            reader.wrong(key, f"{one!r} is not a path inside the site's directory. Write them as robots.txt, downloads/ or *.css.")
+        elif key == "public" and one.rstrip("/").split("/")[0] in _NEVER_PUBLIC or one.strip("*/") == "":
+            reader.wrong(key, f"{one!r} is not to be read by visitors. Name only what they should get.")
+        else:
+            good.append(one)
+    return tuple(good)
+
+
+def _smoke_test(reader: _Reader) -> SmokeTest:
+    default = SmokeTest()
+    statuses = []
+    for one in reader.items("statuses"):
+        if not re.fullmatch(r"[1-5]\d\d", str(one)):
+            reader.wrong("statuses", f"{one!r} is not an HTTP status. It takes a list such as [200, 404].")
+        else:
+            statuses.append(int(one))
+    return SmokeTest(
+        path=reader.text("path", default.path, re.compile(r"/[!-~]*"), "it takes a path that begins with /, as in a URL."),
+        mode=reader.choice("mode", default.mode, SMOKE_TEST_MODES),
+        statuses=tuple(statuses),
+        timeout=reader.number("timeout", default.timeout, 1, 3600),
+    )
+
+
+def _timeouts(reader: _Reader) -> Timeouts:
+    default = Timeouts()
+    return Timeouts(**{one.name: reader.number(one.name, getattr(default, one.name), 1, 86400) for one in fields(Timeouts)})
+
+
+def _url(reader: _Reader) -> str:
+    value = reader.text("url", "", _URL, "it takes the site's URL, for example https://www.example.edu/~{owner}/{name}/")
+    return value if not value or value.endswith("/") else value + "/"

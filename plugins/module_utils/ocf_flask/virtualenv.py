@@ -1,0 +1,246 @@
+"""Virtualenvs: built by uv or by venv and pip with the same result, cloned, looked at without running them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import process
+from .errors import SettingError, SiteError
+
+OLDEST_PYTHON = (3, 9)
+_PYTHON_DIRECTORIES = ("/usr/bin", "/usr/local/bin")
+_ASK = "import json, os, sys; print(json.dumps([os.path.realpath(getattr(sys, '_base_executable', '') or sys.executable), sys.version_info[:3]]))"
+_DIST_INFO = re.compile(r"(.+)-([^-]+)\.(?:dist|egg)-info")
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python that runs here: its real path, and its version as ``3.11.2``."""
+
+    path: str
+    version: str
+
+
+def find_interpreter(wanted: str, *, env: Mapping[str, str]) -> Interpreter:
+    """The interpreter of a setting: a version, a path, or empty for the machine's ``python3``.
+
+    :raises SettingError: when there is none that runs, with those that this machine has.
+    """
+    candidates = _candidates(wanted, env)
+    for candidate in candidates:
+        found = _ask(candidate, env)
+        if found is None or not _is_version(found.version, wanted):
+            continue
+        if tuple(map(int, found.version.split(".")[:2])) < OLDEST_PYTHON:
+            raise SettingError(
+                f"ocf_flask_python is {wanted!r}, Python {found.version}: sites need Python {'.'.join(map(str, OLDEST_PYTHON))} or newer. {_known()}"
+            )
+        return found
+    what = f"ocf_flask_python is {wanted!r}, and no such Python runs on this machine" if wanted else "No python3 runs on this machine"
+    raise SettingError(f"{what}. {_known()}")
+
+
+def _candidates(wanted: str, env: Mapping[str, str]) -> list[str]:
+    if wanted.startswith("/"):
+        return [wanted]
+    name = f"python{'.'.join(wanted.replace('python', '').split('.')[:2]) or '3'}"
+    directories = [*_PYTHON_DIRECTORIES, *env.get("PATH", "").split(":")]
+    return [path for path in dict.fromkeys(f"{directory}/{name}" for directory in directories if directory) if os.access(path, os.X_OK)]
+
+
+def _ask(path: str, env: Mapping[str, str]) -> Interpreter | None:
+    try:
+        completed = process.run([path, "-I", "-c", _ASK], env=env, cwd=Path("/"), seconds=20, step=f"Asking {path} for its version")
+        real, version = json.loads(completed.output)
+    except (SiteError, ValueError):
+        return None
+    return Interpreter(str(real), ".".join(map(str, version)))
+
+
+def _is_version(version: str, wanted: str) -> bool:
+    number = wanted.replace("python", "")
+    return wanted.startswith("/") or f"{version}.".startswith(f"{number}." if number else "3.")
+
+
+def _known() -> str:
+    names = [name for name in os.listdir("/usr/bin") if re.fullmatch(r"python3\.\d+", name)]
+    there = ", ".join(name.replace("python", "") for name in sorted(names, key=lambda name: int(name.rpartition(".")[2])))
+    return f"This machine has {there or 'none'} in /usr/bin. Type for example: -e ocf_flask_python=/usr/bin/python3"
+
+
+def normalize(name: str) -> str:
+    """A package's name as PyPI compares it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def installed(venv: Path) -> dict[str, str]:
+    """Version by normalized name of what is installed, read from the directories' names alone."""
+    found = {}
+    for site_packages in venv.glob("lib/python3*/site-packages"):
+        for name in os.listdir(site_packages):
+            match = _DIST_INFO.fullmatch(name)
+            if match:
+                found[normalize(match[1])] = match[2]
+    return dict(sorted(found.items()))
+
+
+def requested(venv: Path) -> set[str]:
+    """Normalized names of what somebody asked for by name, unlike what came as a dependency (PEP 376)."""
+    return {
+        normalize(match[1])
+        for path in venv.glob("lib/python3*/site-packages/*/REQUESTED")
+        if (match := _DIST_INFO.fullmatch(path.parent.name))
+    }
+
+
+def runs_with(venv: Path) -> str | None:
+    """The real interpreter of a virtualenv; None when it is gone, as after an upgrade of the system."""
+    python = venv / "bin" / "python"
+    if not os.access(python, os.X_OK):
+        return None
+    return os.path.realpath(python)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where packages come from. All empty: PyPI, or what the owner's own pip or uv configuration says."""
+
+    wheels: str = ""
+    index: str = ""
+
+    def arguments(self) -> list[str]:
+        """As pip and uv both take them."""
+        found = ["--no-index", "--find-links", self.wheels] if self.wheels else []
+        return found + (["--index-url", self.index] if self.index else [])
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a virtualenv is made of.
+
+    ``packages`` and ``files``: requirements and requirements files, as pip takes them. ``pins``: versions
+    to stay with where the requirements allow it, by name.
+    """
+
+    interpreter: Interpreter
+    packages: tuple[str, ...]
+    files: tuple[Path, ...]
+    pins: Mapping[str, str]
+    source: Source
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What builds: ``uv`` (empty: venv and pip), the text of the stand-in for pip, and a scratch directory.
+
+    ``cwd`` is the directory that relative paths in requirements files start from.
+    """
+
+    uv: str
+    pip: str
+    scratch: Path
+    cwd: Path
+    env: Mapping[str, str]
+    deadline: float
+
+    def run(self, step: str, *command: str | Path) -> process.Completed:
+        left = max(0.1, self.deadline - time.monotonic())
+        return process.run(command, env=self.env, cwd=self.cwd, seconds=left, step=step)
+
+
+def find_uv(candidates: Sequence[str], *, env: Mapping[str, str]) -> str:
+    """The first uv that this user can execute, then the one in PATH; empty without any."""
+    for candidate in candidates:
+        if candidate and os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
+    return shutil.which("uv", path=env.get("PATH", os.defpath)) or ""
+
+
+def build(target: Path, order: Order, tools: Tools) -> None:
+    """Make a virtualenv with what the order names.
+
+    Versions already in use are kept: they are tried as constraints, and given up only where they
+    cannot be had together with what is asked for.
+
+    :raises SiteError: with pip's or uv's own reason.
+    """
+    _create(target, order.interpreter, tools)
+    wanted = Path(tools.scratch, "requirements.in")
+    wanted.write_text("".join(f"{package}\n" for package in order.packages))
+    arguments: list[str | Path] = ["-r", wanted]
+    for file in order.files:
+        arguments += ["-r", file]
+    completed = None
+    if order.pins:
+        pins = Path(tools.scratch, "pins.txt")
+        pins.write_text("".join(f"{name}=={version}\n" for name, version in order.pins.items()))
+        completed = _install(target, [*arguments, "-c", pins], order.source, tools)
+    if completed is None or completed.returncode:
+        completed = _install(target, arguments, order.source, tools)
+    if completed.returncode:
+        raise SiteError("The packages could not be installed. The reason, from " + ("uv:" if tools.uv else "pip:"), completed.output)
+
+
+def _create(target: Path, interpreter: Interpreter, tools: Tools) -> None:
+    step = "Making the virtualenv"
+    if tools.uv:
+        command: list[str | Path] = [tools.uv, "venv", "--quiet", "--no-project", "--python", interpreter.path, target]
+    else:
+        command = [interpreter.path, "-I", "-m", "venv", "--without-pip", target]
+    completed = tools.run(step, *command)
+    if completed.returncode:
+        if "No module named venv" in completed.output:
+            raise SiteError(f"{interpreter.path} cannot make virtualenvs. As root, type: apt install python3-venv")
+        raise SiteError(f"The virtualenv could not be made with {interpreter.path}:", completed.output)
+    (site_packages,) = target.glob("lib/python3*/site-packages")
+    Path(site_packages, "pip.py").write_text(tools.pip)
+    for name in ("pip", "pip3"):
+        script = target / "bin" / name
+        script.write_text(f"#!{target}/bin/python\nimport runpy\n\nrunpy.run_module('pip', run_name='__main__')\n")
+        script.chmod(0o755)
+
+
+def _install(target: Path, arguments: Sequence[str | Path], source: Source, tools: Tools) -> process.Completed:
+    step = "Installing the packages"
+    if not tools.uv:
+        pip = (target / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-cache-dir", "--compile")
+        return tools.run(step, *pip, *arguments, *source.arguments())
+    uv = (tools.uv, "pip", "install", "--quiet", "--python", target / "bin" / "python", "--compile-bytecode")
+    # A cache beside the virtualenv lets uv link instead of copy, and goes with the scratch directory.
+    return tools.run(step, *uv, "--cache-dir", tools.scratch / "uv", *arguments, *source.arguments())
+
+
+def clone(source: Path, target: Path) -> None:
+    """A virtualenv like another, at another path, sharing its files' space.
+
+    Installers replace files and never write into them, so a hard link is as good as a copy. What has the
+    virtualenv's own path in it (``bin/``, ``pyvenv.cfg``) is written anew. Modification times stay, so
+    the bytecode stays valid.
+    """
+    old, new = str(source).encode(), str(target).encode()
+    for directory, names, files in os.walk(source):
+        here = Path(target, os.path.relpath(directory, source))
+        here.mkdir(mode=0o755)
+        for name in [*files, *(name for name in names if os.path.islink(Path(directory, name)))]:
+            origin, copy = Path(directory, name), here / name
+            if origin.is_symlink():
+                copy.symlink_to(os.readlink(origin))
+            elif Path(directory) in (source, source / "bin") and old in origin.read_bytes():
+                copy.write_bytes(origin.read_bytes().replace(old, new))
+                shutil.copystat(origin, copy)
+            else:
+                _link_or_copy(origin, copy)
+
+
+def _link_or_copy(origin: Path, copy: Path) -> None:
+    try:
+        os.link(origin, copy)
+    except OSError:
+        shutil.copy2(origin, copy)

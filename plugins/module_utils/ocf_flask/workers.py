@@ -1,0 +1,149 @@
+"""Each site is worked on by a process of its own that is its owner before it looks at anything.
+
+The parent, root perhaps, opens nothing in a user's tree: it reads one bounded JSON object from a pipe,
+and ends the worker, whatever it does, at a deadline.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import select
+import signal
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from . import process
+
+# An outcome has a traceback, a diff and a few lists; more is not an outcome.
+ANSWER_LIMIT = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Job:
+    """``work`` is done as the account ``owner`` (empty: as oneself) within ``seconds``; it returns a JSON object."""
+
+    owner: str
+    seconds: float
+    work: Callable[[], Mapping[str, Any]]
+
+
+@dataclass
+class _Worker:
+    index: int
+    pid: int
+    pipe: int
+    deadline: float
+    answer: bytearray
+
+
+def run(jobs: Sequence[Job], slots: int) -> list[Mapping[str, Any] | str]:
+    """Do the jobs, at most ``slots`` at a time.
+
+    :returns: for each job its object, or in its place a sentence that says why there is none.
+    """
+    results: list[Mapping[str, Any] | str] = [""] * len(jobs)
+    waiting = deque(range(len(jobs)))
+    running: dict[int, _Worker] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < slots:
+                index = waiting.popleft()
+                worker = _start(index, jobs[index])
+                running[worker.pipe] = worker
+            for worker in _serve(running):
+                del running[worker.pipe]
+                results[worker.index] = _finish(worker, jobs[worker.index])
+    finally:
+        for worker in running.values():
+            _end(worker)
+    return results
+
+
+def _start(index: int, job: Job) -> _Worker:
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        # Never returns into the parent's code, whatever happens.
+        status = 1
+        try:
+            os.close(reading)
+            os.setsid()
+            if job.owner:
+                become(job.owner)
+            process.adopt_descendants()
+            answer = json.dumps(job.work()).encode()
+            with open(writing, "wb") as file:
+                file.write(answer)
+            status = 0
+        except BaseException:
+            with suppress(OSError):
+                os.write(writing, traceback.format_exc()[-4000:].encode("utf-8", "replace"))
+        finally:
+            os._exit(status)
+    os.close(writing)
+    return _Worker(index, pid, reading, time.monotonic() + job.seconds, bytearray())
+
+
+def become(owner: str) -> None:
+    """Give up root for an account: its groups, IDs, umask and directory. For good."""
+    account = pwd.getpwnam(owner)
+    if os.getuid() != account.pw_uid:
+        os.initgroups(owner, account.pw_gid)
+        os.setgid(account.pw_gid)
+        os.setuid(account.pw_uid)
+    os.environ.update(HOME=account.pw_dir, USER=owner, LOGNAME=owner)
+    os.umask(0o022)
+    os.chdir("/")
+
+
+def _serve(running: Mapping[int, _Worker]) -> list[_Worker]:
+    """Read what has come; the workers that closed their pipe, said too much, or are out of time."""
+    soonest = min(worker.deadline for worker in running.values())
+    ready, _, _ = select.select(list(running), [], [], max(0.0, soonest - time.monotonic()))
+    done = []
+    for pipe in ready:
+        worker = running[pipe]
+        piece = os.read(pipe, 65536)
+        worker.answer += piece
+        if not piece or len(worker.answer) > ANSWER_LIMIT:
+            done.append(worker)
+    late = [worker for worker in running.values() if worker.deadline <= time.monotonic() and worker not in done]
+    return done + late
+
+
+def _finish(worker: _Worker, job: Job) -> Mapping[str, Any] | str:
+    late = worker.deadline <= time.monotonic()
+    status = _end(worker)
+    if len(worker.answer) > ANSWER_LIMIT:
+        return f"The deploy's answer was larger than {ANSWER_LIMIT} bytes and was refused."
+    try:
+        answer = json.loads(worker.answer)
+    except ValueError:
+        answer = None
+    if isinstance(answer, dict):
+        return answer
+    if late:
+        return f"The deploy took longer than {job.seconds:g} s in all and was ended."
+    said = worker.answer.decode("utf-8", "replace").strip()
+    return f"The deploy ended without an answer (status {status}). {said}".strip()
+
+
+def _end(worker: _Worker) -> int:
+    """Close the pipe, end the worker's session if it still runs, and take its exit status."""
+    os.close(worker.pipe)
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline and worker.deadline > time.monotonic():
+        pid, status = os.waitpid(worker.pid, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.001)
+    with suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])

@@ -1,0 +1,159 @@
+#!/usr/bin/python
+"""Bring Flask sites on an Apache + mod_fcgid + suexec server to their wanted state."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ocf_flask_sites
+short_description: Deploy Flask sites under Apache, mod_fcgid and suexec
+version_added: 0.1.0
+description:
+  - Takes the sites of one machine and brings each to its wanted state in one transaction, as its owner.
+  - A new release is built and tested beside the one that serves, and switched to by one rename.
+    A site whose deploy fails is left as it was.
+  - Used by the role P(ocf.flask.ocf_flask#role), which renders its templates and has the settings' documentation.
+author:
+  - The ocf_flask authors
+options:
+  variables:
+    description: All variables whose names begin with C(ocf_flask_), by full name. They are the settings of each site.
+    type: dict
+    required: true
+  site:
+    description: The name of the one site to deploy; empty for all that C(ocf_flask_sites) lists.
+    type: str
+    default: ""
+  owner:
+    description: The account whose sites to deploy.
+    type: str
+    default: ""
+  elsewhere:
+    description: Names of sites that other hosts of the play have. Asking for one of them is no error on this host.
+    type: list
+    elements: str
+    default: []
+  htaccess:
+    description: The directives for C(.htaccess), rendered, with marks such as C(@SITE_DIRECTORY@) that are filled in for each site.
+    type: str
+    required: true
+  run_fcgi:
+    description: The text of C(run.fcgi), rendered, with marks.
+    type: str
+    required: true
+  runtime:
+    description: The text of the FastCGI runtime that goes into each release.
+    type: str
+    required: true
+  starter:
+    description: The text of the application that a site without one gets.
+    type: str
+    required: true
+  pip:
+    description: The text of the stand-in for pip that goes into each virtualenv.
+    type: str
+    required: true
+  uv:
+    description: Paths at which uv may be, tried in turn before C(PATH).
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    support: full
+    description: Says what would change, and changes nothing.
+  diff_mode:
+    support: full
+    description: Shows the difference of C(.htaccess), C(run.fcgi), the packages, the settings and the list of code files.
+  idempotent:
+    support: full
+    description: With nothing to do, no file is touched.
+  platform:
+    platforms: posix
+    support: full
+    description: Linux.
+"""
+
+EXAMPLES = r"""
+- name: Deploy the site flasky of the account that runs the play
+  ocf.flask.ocf_flask_sites:
+    site: flasky
+    variables: {}
+    htaccess: "{{ lookup('ansible.builtin.template', 'htaccess.j2') }}"
+    run_fcgi: "{{ lookup('ansible.builtin.template', 'run.fcgi.j2') }}"
+    runtime: "{{ lookup('ansible.builtin.file', 'ocf_flask_runtime.py') }}"
+    starter: "{{ lookup('ansible.builtin.file', 'flaskyapplication.py') }}"
+    pip: "{{ lookup('ansible.builtin.file', 'pip.py') }}"
+"""
+
+RETURN = r"""
+sites:
+  description: What became of each site, in the order of the list.
+  returned: unless the run as a whole was refused
+  type: list
+  elements: dict
+  sample:
+    - name: flasky
+      owner: alice
+      state: deployed
+      changed: true
+      url: https://www.example.edu/~alice/flasky/
+      directory: /services/http/users/a/alice/flasky
+      release: 20261124-034512
+      python: 3.11.2
+      flask: 3.1.3
+      tested: {path: /, status: 200, seconds: 0.31, at: 2026-11-24 03:45:13 UTC}
+      reached: ""
+      changes: {directory: [made], htaccess: [our lines written]}
+      notes: []
+      error: ""
+      detail: ""
+      seconds: 1.4
+report:
+  description: The same for people.
+  returned: unless the run as a whole was refused
+  type: str
+  sample: "flasky is deployed."
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+try:
+    from ansible_collections.ocf.flask.plugins.module_utils.ocf_flask import main as engine
+except ImportError:
+    # A plain checkout: ansible.cfg names plugins/module_utils. Ansible packs what it finds of the two.
+    from ansible.module_utils.ocf_flask import main as engine
+
+KIT = ("htaccess", "run_fcgi", "runtime", "starter", "pip")
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "variables": {"type": "dict", "required": True},
+            "site": {"type": "str", "default": ""},
+            "owner": {"type": "str", "default": ""},
+            "elsewhere": {"type": "list", "elements": "str", "default": []},
+            **{name: {"type": "str", "required": True} for name in KIT},
+            "uv": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    run = engine.Run(
+        variables=given["variables"],
+        site=given["site"],
+        owner=given["owner"],
+        elsewhere=given["elsewhere"],
+        kit=engine.Kit(**{name: given[name] for name in KIT}, uv=tuple(given["uv"])),
+        check=module.check_mode,
+    )
+    try:
+        outcomes = engine.execute(run)
+    except engine.SettingError as error:
+        module.fail_json(msg=error.message)
+    module.exit_json(**engine.result(outcomes))
+
+
+if __name__ == "__main__":
+    main()
