@@ -19,9 +19,7 @@ END = fastcgi.record(fastcgi.END_REQUEST, bytes(8))
 PAGE = fastcgi.record(fastcgi.STDOUT, b"Status: 201 Created\r\nX-A: 1\r\nX-A: 2\r\n\r\nbody")
 
 
-def answer_to(
-    sent: bytes, *, close: bool = True, seconds: float = 5, body: bytes = b"", limit: int = 1000
-) -> fastcgi.Answer:
+def answer_to(sent: bytes, *, close: bool = True, seconds: float = 5, body: bytes = b"", limit: int = 1000) -> fastcgi.Answer:
     """The client's answer when the other side sends `sent`, whatever it is asked."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -29,9 +27,7 @@ def answer_to(
         if close:
             theirs.shutdown(socket.SHUT_WR)
         deadline = time.monotonic() + seconds
-        return fastcgi.request(
-            ours, {"REQUEST_METHOD": "GET"}, body, deadline=deadline, limit=limit
-        )
+        return fastcgi.request(ours, {"REQUEST_METHOD": "GET"}, body, deadline=deadline, limit=limit)
 
 
 def test_an_answer_has_status_headers_and_body() -> None:
@@ -97,9 +93,7 @@ def test_a_long_answer_is_cut_at_the_limit_without_waiting_for_its_end() -> None
         ),
     ],
 )
-def test_what_is_no_answer_is_named(
-    sent: bytes, error: type[fastcgi.FastCGIError], words: str
-) -> None:
+def test_what_is_no_answer_is_named(sent: bytes, error: type[fastcgi.FastCGIError], words: str) -> None:
     with pytest.raises(error, match=words):
         answer_to(sent)
 
@@ -114,9 +108,7 @@ def test_records_of_other_requests_are_ignored() -> None:
     st.lists(
         st.one_of(
             st.binary(max_size=40),
-            st.builds(
-                fastcgi.record, st.integers(0, 12), st.binary(max_size=40), st.integers(0, 2)
-            ),
+            st.builds(fastcgi.record, st.integers(0, 12), st.binary(max_size=40), st.integers(0, 2)),
             st.sampled_from([PAGE, END, PAGE[:-3]]),
         ),
         max_size=8,

@@ -66,9 +66,7 @@ def site(request: pytest.FixtureRequest, make_sites: MakeSite, builtin: Site) ->
         ("/bad-status", "'fine' is no status"),
     ],
 )
-def test_a_failing_app_answers_500_and_its_owner_finds_the_traceback(
-    site: Site, path: str, error: str
-) -> None:
+def test_a_failing_app_answers_500_and_its_owner_finds_the_traceback(site: Site, path: str, error: str) -> None:
     answer = site.ask(path)
     assert answer.status == 500
     assert answer.seconds < 5
@@ -213,9 +211,7 @@ class WritesFirst:
 
 
 @pytest.mark.parametrize("path", ["/unread", "/echo"])
-def test_a_long_answer_before_the_upload_is_read_does_not_wait_for_ever(
-    builtin: Site, path: str
-) -> None:
+def test_a_long_answer_before_the_upload_is_read_does_not_wait_for_ever(builtin: Site, path: str) -> None:
     received = WritesFirst.ask(builtin, path, b"y" * 3_000_000)
     assert len(received) > 3_000_000
     end = fastcgi.record(fastcgi.END_REQUEST, bytes(8))
@@ -318,9 +314,7 @@ def test_the_wsgi_environment_tells_the_truth(site: Site) -> None:
         ({"SCRIPT_NAME": "/s/run.fcgi", "REDIRECT_URL": "/s/environ"}, "/s", "/environ"),
     ],
 )
-def test_the_paths_are_right_on_every_host(
-    site: Site, params: dict[str, str], script: str, path: str
-) -> None:
+def test_the_paths_are_right_on_every_host(site: Site, params: dict[str, str], script: str, path: str) -> None:
     asked = {"SCRIPT_NAME": "/~a/s/run.fcgi", "PATH_INFO": "/environ", **params}
     wsgi = json.loads(site.ask("/environ", b"", **asked).body)["environ"]
     assert (wsgi["SCRIPT_NAME"], wsgi["PATH_INFO"]) == (script, path)
@@ -412,9 +406,7 @@ def test_flasks_own_log_reaches_the_owner(flask_site: Site) -> None:
         ("def make(a): pass", "flaskyapplication:make(x)", "literal arguments"),
     ],
 )
-def test_an_app_that_cannot_be_imported_answers_500_and_says_why(
-    make_site: MakeSite, source: str, app: str, words: str
-) -> None:
+def test_an_app_that_cannot_be_imported_answers_500_and_says_why(make_site: MakeSite, source: str, app: str, words: str) -> None:
     site = make_site(source, app=app)
     site.start()
     (site.private / "token").write_text("secret")
@@ -481,9 +473,7 @@ def read_all(connection: socket.socket) -> bytes:
         return b"".join(iter(lambda: connection.recv(100_000), b""))
 
 
-def test_processes_that_share_a_socket_all_end_and_lose_nothing(
-    make_site: MakeSite, tmp_path: Path
-) -> None:
+def test_processes_that_share_a_socket_all_end_and_lose_nothing(make_site: MakeSite, tmp_path: Path) -> None:
     site = make_site(APPS)
     processes = [site.start(), site.start()]
     begun, go = tmp_path / "begun", tmp_path / "go"
@@ -500,9 +490,7 @@ def test_processes_that_share_a_socket_all_end_and_lose_nothing(
 
 @pytest.mark.parametrize("server", ["builtin", "flup6"])
 @pytest.mark.parametrize("change", ["replace", "touch", "remove"])
-def test_a_process_ends_when_its_script_is_replaced_touched_or_removed(
-    make_site: MakeSite, server: str, change: str
-) -> None:
+def test_a_process_ends_when_its_script_is_replaced_touched_or_removed(make_site: MakeSite, server: str, change: str) -> None:
     site = make_site(APPS, server=server)
     process = site.start()
     assert site.ask("/").status == 200
@@ -575,8 +563,6 @@ def test_the_runtime_is_imported_without_what_few_apps_need() -> None:
         "import ocf_flask_runtime; print(*sorted(set(sys.modules) - before))"
     )
     directory = str(Path(__file__).parents[2] / "roles" / "ocf_flask" / "files")
-    result = subprocess.run(
-        [sys.executable, "-c", code, directory], capture_output=True, text=True, check=True
-    )
+    result = subprocess.run([sys.executable, "-c", code, directory], capture_output=True, text=True, check=True)
     for heavy in ("argparse", "logging", "traceback", "json", "inspect", "tempfile", "ast"):
         assert heavy not in result.stdout.split()

@@ -148,9 +148,7 @@ def test_parameters_that_do_not_add_up_are_answered_400() -> None:
 
 def test_long_names_and_values_arrive() -> None:
     pairs = {"A" * 127: "1" * 128, "B" * 200: "", "": "x", "C": "\xff" * 70_000}
-    encoded = b"".join(
-        runtime.encode_pair(name.encode(), value.encode("latin-1")) for name, value in pairs.items()
-    )
+    encoded = b"".join(runtime.encode_pair(name.encode(), value.encode("latin-1")) for name, value in pairs.items())
     assert runtime.decode_params(encoded) == pairs
 
 

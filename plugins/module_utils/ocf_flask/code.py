@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+# What every deploy may write anew.
+_OURS = frozenset((".htaccess", "run.fcgi", "venv"))
 # Never entered: what the application writes, what others manage, and what is not code.
 _SKIPPED = frozenset(("__pycache__", "instance", "static", "node_modules"))
 _REQUIREMENTS = re.compile(
@@ -36,6 +39,19 @@ def copy(directory: Path, names: Mapping[str, str], target: Path) -> None:
             file.write(Path(directory, name).read_bytes())
 
 
+def forget_bytecode(directory: Path, names: Mapping[str, str], known: Mapping[str, str]) -> None:
+    """Delete the bytecode of the modules that differ from those known.
+
+    Python takes bytecode for valid when the source's size and modification time, in whole seconds, are as
+    recorded in it (PEP 552's default), and so would run the old code of a file that changed in neither.
+    """
+    for name, digest in names.items():
+        path = Path(directory, name)
+        if path.suffix == ".py" and known.get(name) != digest:
+            for bytecode in path.parent.glob(f"__pycache__/{glob.escape(path.stem)}.*.pyc"):
+                bytecode.unlink(missing_ok=True)
+
+
 def _walk(directory: Path, below: str, also: tuple[str, ...]) -> Iterator[str]:
     try:
         entries = sorted(os.scandir(Path(directory, below)), key=lambda entry: entry.name)
@@ -52,7 +68,7 @@ def _walk(directory: Path, below: str, also: tuple[str, ...]) -> Iterator[str]:
 
 def _counts(name: str, also: tuple[str, ...]) -> bool:
     *parents, last = name.split("/")
-    if last.startswith(".ocf-flask"):
+    if last.startswith((".ocf-flask", "run.fcgi.")) or name in _OURS:
         return False
     if last.endswith(".py") or "templates" in parents or _REQUIREMENTS.fullmatch(name):
         return True

@@ -6,14 +6,15 @@ from __future__ import annotations
 class SiteError(Exception):
     """The deploy of one site cannot go on.
 
-    The text is the whole message: what is wrong, the value, and what to type next.
-    ``detail`` is output of somebody else's program (a traceback, pip's reason), shown below it.
+    ``message`` says what is wrong, the value, and mostly what to type next. ``detail`` is what another program
+    said (a traceback, pip's reason), and ``advice`` what this means for the site, and how to go on.
     """
 
-    def __init__(self, message: str, detail: str = "") -> None:
+    def __init__(self, message: str, detail: str = "", advice: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.detail = detail.strip("\n")
+        self.advice = advice
 
 
 class SettingError(SiteError):

@@ -246,9 +246,7 @@ class _Exchange:
             raise self._failure(Malformed, "the request was ended without an answer")
         status, headers = self._head
         seconds = time.monotonic() - self._started
-        return Answer(
-            status, headers, bytes(self._output), self._truncated, self._error_text(), seconds
-        )
+        return Answer(status, headers, bytes(self._output), self._truncated, self._error_text(), seconds)
 
     def _error_text(self) -> str:
         return self._errors.decode("utf-8", "replace")

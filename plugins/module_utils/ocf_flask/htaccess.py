@@ -13,17 +13,18 @@ END = b"# END ocf_flask"
 _BEGIN = re.compile(rb"^[ \t]*# BEGIN ocf_flask\b")
 _END = re.compile(rb"^[ \t]*# END ocf_flask\b")
 
-# The four lines of the recipe by hand. Left in place they would still rewrite every request.
-_RECIPE = (
+# The lines of the recipe by hand. Left in place they would still rewrite every request.
+_RECIPE_RULE = re.compile(rb"RewriteRule\s+\S+\s+\S*run\.fcgi/\$1(\s+\[[^\]]*\])?", re.I)
+_RECIPE_ABOVE = (
     re.compile(rb"RewriteEngine\s+on", re.I),
     re.compile(rb"RewriteBase\s+/\S*", re.I),
-    re.compile(rb"RewriteCond\s+%\{REQUEST_FILENAME\}\s+!-f", re.I),
-    re.compile(rb"RewriteRule\s+\S+\s+\S*run\.fcgi/\$1(\s+\[[^\]]*\])?", re.I),
+    re.compile(rb"RewriteCond\s+%\{REQUEST_FILENAME\}\s+!-[fd]", re.I),
 )
+_CONDITION = re.compile(rb"RewriteCond\s", re.I)
 
 # Directives that can take a request away from the application (mod_rewrite, mod_alias, core, mod_dir, mod_mime).
 _TAKING = re.compile(
-    rb"\s*(RewriteRule|RewriteOptions|Redirect|RedirectMatch|RedirectPermanent|RedirectTemp|SetHandler|AddHandler|ForceType|"
+    rb"\s*(RewriteRule|RewriteEngine\s+off|RewriteOptions|Redirect|RedirectMatch|RedirectPermanent|RedirectTemp|SetHandler|AddHandler|ForceType|"
     rb"Action|Script|FallbackResource|DirectoryIndex|DirectorySlash|FcgidWrapper|RemoveHandler)\b",
     re.I,
 )
@@ -46,71 +47,99 @@ def merge(present: bytes, block: bytes) -> Merged:
     :raises SiteError: when the marker lines are not one pair.
     """
     ours = BEGIN + b"\n" + block.rstrip(b"\n") + b"\n" + END + b"\n"
-    lines = present.splitlines(keepends=True)
-    begins = [number for number, line in enumerate(lines) if _BEGIN.match(line)]
-    ends = [number for number, line in enumerate(lines) if _END.match(line)]
-    if len(begins) != len(ends) or len(begins) > 1 or begins > ends:
-        raise SiteError(
-            f".htaccess has {len(begins)} lines '# BEGIN ocf_flask' and {len(ends)} lines '# END ocf_flask', and should have one pair "
-            f"or none. Delete the marker lines and all lines between them, then deploy again"
-        )
-    before, after = (lines[: begins[0]], lines[ends[0] + 1 :]) if begins else (lines, [])
+    before, inside, after = _split(present)
     before, replaced_before, position = _without_recipe(before)
     after, replaced_after, _ = _without_recipe(after)
-    if not begins and position is not None:
+    if inside is None and position is not None:
         before, after = before[:position], before[position:]
-    if before and not before[-1].endswith((b"\n", b"\r")):
+    if before and not before[-1].endswith(b"\n"):
         before[-1] += b"\n"
+    if before and before[-1].rstrip(b"\r\n").endswith(b"\\"):
+        # Apache would read our first line as the rest of that one.
+        before.append(b"\n")
     content = b"".join([*before, ours, *after])
     return Merged(content, tuple(replaced_before + replaced_after), tuple(_taking(content)))
 
 
 def block_of(content: bytes) -> bytes | None:
     """Our directives in a file's content, without marker lines; None when there are none."""
-    lines = content.splitlines(keepends=True)
-    begins = [number for number, line in enumerate(lines) if _BEGIN.match(line)]
-    ends = [number for number, line in enumerate(lines) if _END.match(line)]
-    if len(begins) != 1 or len(ends) != 1 or begins > ends:
+    try:
+        _, inside, _ = _split(content)
+    except SiteError:
         return None
-    return b"".join(lines[begins[0] + 1 : ends[0]])
+    return None if inside is None else b"".join(inside)
 
 
 def remove(present: bytes) -> bytes:
-    """The user's part alone."""
-    lines = present.splitlines(keepends=True)
-    inside = False
-    kept = []
-    for line in lines:
-        if _BEGIN.match(line):
-            inside = True
-        elif inside and _END.match(line):
-            inside = False
-        elif not inside:
-            kept.append(line)
-    return b"".join(kept)
+    """The user's part alone.
+
+    :raises SiteError: when the marker lines are not one pair: what is the user's is not known then.
+    """
+    before, _, after = _split(present)
+    return b"".join([*before, *after])
+
+
+def _lines(content: bytes) -> list[bytes]:
+    """Lines as Apache has them: a carriage return alone ends none."""
+    return re.findall(rb"[^\n]*\n|[^\n]+", content)
+
+
+def _split(content: bytes) -> tuple[list[bytes], list[bytes] | None, list[bytes]]:
+    """The lines above our block, in it (None: there is none), and below it."""
+    lines = _lines(content)
+    begins = [number for number, line in enumerate(lines) if _BEGIN.match(line)]
+    ends = [number for number, line in enumerate(lines) if _END.match(line)]
+    if len(begins) != len(ends) or len(begins) > 1 or begins > ends:
+        raise SiteError(
+            f".htaccess has {_count(begins, 'BEGIN')} and {_count(ends, 'END')}, and should have one pair or none. "
+            f"Delete the marker lines and our lines between them, keep your own, then deploy again"
+        )
+    if not begins:
+        return lines, None, []
+    return lines[: begins[0]], lines[begins[0] + 1 : ends[0]], lines[ends[0] + 1 :]
+
+
+def _count(numbers: list[int], word: str) -> str:
+    which = f" (line {', '.join(str(number + 1) for number in numbers)})" if numbers else ""
+    return f"{len(numbers) or 'no'} line{'' if len(numbers) == 1 else 's'} '# {word} ocf_flask'{which}"
 
 
 def _without_recipe(lines: list[bytes]) -> tuple[list[bytes], list[str], int | None]:
-    """The lines without the recipe's, these, and where they stood.
+    """The lines without the recipe's, these, and where the first stood.
 
     Only with its RewriteRule is a line the recipe's: ``RewriteEngine On`` above somebody's own rules is theirs.
     """
-    for last, line in enumerate(lines):
-        if not _RECIPE[3].fullmatch(line.strip()):
-            continue
-        first = last
-        for pattern in reversed(_RECIPE[:3]):
-            if first and pattern.fullmatch(lines[first - 1].strip()):
-                first -= 1
-        gone = [one.decode("utf-8", "replace").strip() for one in lines[first : last + 1]]
-        return lines[:first] + lines[last + 1 :], gone, first
-    return lines, [], None
+    gone: set[int] = set()
+    for number, line in enumerate(lines):
+        if _RECIPE_RULE.fullmatch(line.strip()):
+            gone |= _recipe_at(lines, number)
+    kept = [line for number, line in enumerate(lines) if number not in gone]
+    words = [lines[number].decode("utf-8", "replace").strip() for number in sorted(gone)]
+    return kept, words, min(gone, default=None)
+
+
+def _recipe_at(lines: list[bytes], rule: int) -> set[int]:
+    """The numbers of the recipe's lines that end with that rule; none when the rule has a condition of the user's own."""
+    found = {rule}
+    wanted = list(_RECIPE_ABOVE)
+    for number in range(rule - 1, -1, -1):
+        line = lines[number].strip()
+        match = next((pattern for pattern in _RECIPE_ABOVE if pattern.fullmatch(line)), None)
+        if match in wanted or (match and _CONDITION.match(line)):
+            found.add(number)
+            if match in wanted:
+                wanted.remove(match)
+        elif _CONDITION.match(line):
+            return set()
+        elif line and not line.startswith(b"#"):
+            break
+    return found
 
 
 def _taking(content: bytes) -> list[str]:
     found = []
     inside = False
-    for number, line in enumerate(content.splitlines(), start=1):
+    for number, line in enumerate(_lines(content), start=1):
         inside = (inside or bool(_BEGIN.match(line))) and not _END.match(line)
         if not inside and _TAKING.match(line):
             found.append(f"line {number}: {line.decode('utf-8', 'replace').strip()}")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 TOKEN_HEADER = "OCF-Flask-Token"
-# Connecting and each read; a server that is not there costs this once.
+# Connecting, and then the answer; a server that is not there costs this once.
 _PATIENCE = 10.0
 _BETWEEN = 0.3
 # What answers at once with the old site, or not at all, may be another site: it is not waited for.
@@ -42,14 +46,15 @@ class Reply:
 
 def ask(url: str, token: str) -> Reply:
     """One question to the URL. Redirects are not followed."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+    late = threading.Event()
     try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
         if parts.scheme == "https":
             connection: http.client.HTTPConnection = http.client.HTTPSConnection(host, parts.port, timeout=_PATIENCE)
         else:
             connection = http.client.HTTPConnection(host, parts.port, timeout=_PATIENCE)
-        try:
+        with _limited(connection, late):
             connection.request("GET", parts.path, headers={TOKEN_HEADER: token, "Cache-Control": "no-cache", "User-Agent": "ocf_flask"})
             response = connection.getresponse()
             body = response.read(200)
@@ -57,19 +62,39 @@ def ask(url: str, token: str) -> Reply:
             if response.status == 200 and response.getheader("OCF-Flask-Release"):
                 return Reply(release=body.decode("ascii", "replace").strip(), status=200)
             return Reply(status=response.status, location=response.getheader("Location") or "")
-        finally:
-            connection.close()
-    except ssl.SSLError as error:
-        return Reply(problem=f"its certificate is not accepted ({error.reason})")
-    except (OSError, http.client.HTTPException) as error:
+    except ssl.SSLCertVerificationError as error:
+        return Reply(problem=f"its certificate is not accepted ({error.verify_message})")
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        if late.is_set() or isinstance(error, TimeoutError):
+            return Reply(problem=f"no answer within {_PATIENCE:g} s")
         return Reply(problem=getattr(error, "strerror", None) or str(error) or type(error).__name__)
+
+
+@contextmanager
+def _limited(connection: http.client.HTTPConnection, late: threading.Event) -> Iterator[None]:
+    """Connect, for the block; after a while cut it off, for a server that sends a byte now and then is never late."""
+    connection.connect()
+    connected = connection.sock
+
+    def cut() -> None:
+        late.set()
+        with suppress(OSError):
+            socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
+    timer = threading.Timer(_PATIENCE, cut)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        connection.close()
 
 
 def wait_for(url: str, token: str, release: str, *, before: Reply, seconds: float) -> Reply:
     """Ask until the release answers.
 
-    Waits up to ``seconds`` while an older release of the site still answers or the server answers 5xx;
-    gives up at once on a server that cannot be reached, and soon on one that answers otherwise.
+    Waits up to ``seconds`` while an older release of the site still answers; gives up at once on a server
+    that could not be reached before either, and soon on one that answers otherwise, 5xx too.
     """
     start = time.monotonic()
     while True:

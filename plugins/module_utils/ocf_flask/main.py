@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from . import places, report, settings, workers
-from .deploy import Kit, Outcome, deploy
+from .deploy import deploy
 from .errors import SettingError, SiteError
+from .outcome import FAILED, Outcome
+from .site import Kit
 
 # Beyond a site's own time limits: fork, look, switch, tidy.
 _SLACK = 60
@@ -36,17 +38,18 @@ def select(run: Run) -> list[Mapping[str, Any]]:
     if wrong:
         raise SettingError("\n".join(wrong))
     listed = run.variables.get(f"{settings.PREFIX}sites")
-    if not listed:
+    if not listed and not run.elsewhere:
         return [_only_site(run)]
-    entries = _entries(listed)
+    entries = _entries(listed or [])
     default_owner = str(run.variables.get(f"{settings.PREFIX}owner") or "")
     chosen = [
-        entry for entry in entries
+        entry
+        for entry in entries
         if (not run.site or entry["name"] == run.site) and (not run.owner or (entry.get("owner") or default_owner) == run.owner)
     ]
     if chosen or any(name for name in run.elsewhere if run.site in ("", name)):
         return chosen
-    names = ", ".join(sorted({str(entry["name"]) for entry in entries}))
+    names = ", ".join(sorted({*(str(entry["name"]) for entry in entries), *run.elsewhere}))
     asked = " ".join(f"{key}={value}" for key, value in (("site", run.site), ("owner", run.owner)) if value)
     raise SettingError(f"No site matches {asked}. The sites of this inventory: {names}")
 
@@ -76,7 +79,7 @@ def execute(run: Run) -> list[Outcome]:
     :raises SettingError: for what is wrong with the run as a whole; nothing is changed then.
     """
     entries = select(run)
-    defaults = {key[len(settings.PREFIX):]: value for key, value in run.variables.items()}
+    defaults = {key[len(settings.PREFIX) :]: value for key, value in run.variables.items()}
     outcomes: list[Outcome | None] = []
     jobs: list[workers.Job] = []
     for entry in entries:
@@ -100,8 +103,8 @@ class _SiteJob(workers.Job):
 def _job(one: settings.Settings, run: Run) -> _SiteJob:
     owner = places.account(one.owner)
     me = os.getuid()
-    limits = one.timeouts.lock + 3 * one.timeouts.build + one.smoke_test.timeout + one.timeouts.live + _SLACK
-    kit = Kit(**{**{one.name: getattr(run.kit, one.name) for one in fields(Kit)}, "own_environment": owner.uid == me})
+    limits = one.timeouts.lock + one.timeouts.build + one.smoke_test.timeout + one.timeouts.live + _SLACK
+    kit = replace(run.kit, own_environment=owner.uid == me)
     # Only root can become somebody else; for anybody else the deploy itself says what is wrong.
     become = owner.name if me == 0 else ""
     return _SiteJob(become, limits, lambda: asdict(deploy(one, kit, check=run.check)), one)
@@ -114,17 +117,22 @@ def _check_apart(sites: Sequence[settings.Settings]) -> None:
         owner = places.account(one.owner)
         for what, value in (
             ("name", one.name),
-            ("directory", one.directory.replace("~", str(owner.home), 1) or f"{owner.home}/public_html/{one.name}"),
-            ("private_directory", one.private_directory.replace("~", str(owner.home), 1) or f"{owner.home}/.ocf-flask/{one.name}"),
+            ("directory", _from_home(one.directory or f"~/public_html/{one.name}", owner)),
+            ("private_directory", _from_home(one.private_directory or f"~/.ocf-flask/{one.name}", owner)),
         ):
             key = (what, value if what != "name" else f"{owner.name}/{value}")
             if key in seen:
-                raise SettingError(f"The sites {seen[key]} and {one.name} of {owner.name} have the same {what}, {value}. Give each its own.")
+                both = f"The sites {seen[key]} and {one.name} of {owner.name}"
+                raise SettingError(f"{both} have the same {what}, {value}. Give each its own.")
             seen[key] = one.name
 
 
+def _from_home(path: str, owner: places.Account) -> str:
+    return f"{owner.home}/{path[2:]}" if path.startswith("~/") else path
+
+
 def _failure(name: str, owner: str, message: str, detail: str = "") -> Outcome:
-    return Outcome(name, owner=owner, state="failed", error=message, detail=detail)
+    return Outcome(name, owner=owner, state=FAILED, error=message, detail=detail)
 
 
 def _outcome(answer: Mapping[str, Any] | str, job: workers.Job) -> Outcome:
@@ -134,8 +142,10 @@ def _outcome(answer: Mapping[str, Any] | str, job: workers.Job) -> Outcome:
         return _failure(job.settings.name, job.owner, first, rest)
     # The answer comes from the owner's process: its form is checked, its texts are only ever shown.
     try:
-        outcome = Outcome(**answer)
+        outcome: Outcome | None = Outcome(**answer)
     except TypeError:
+        outcome = None
+    if outcome is None or not outcome.is_sound():
         return _failure(job.settings.name, job.owner, "The deploy's answer has not the form of one.")
     outcome.name = job.settings.name
     return outcome
@@ -143,10 +153,12 @@ def _outcome(answer: Mapping[str, Any] | str, job: workers.Job) -> Outcome:
 
 def result(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """A run's result, as the module returns it."""
-    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+    failed = [outcome for outcome in outcomes if outcome.state == FAILED]
     found: dict[str, Any] = {
         "changed": any(outcome.changed for outcome in outcomes),
-        "sites": [{**{key: value for key, value in asdict(outcome).items() if key != "diff"}, "changed": outcome.changed} for outcome in outcomes],
+        "sites": [
+            {**{key: value for key, value in asdict(outcome).items() if key != "diff"}, "changed": outcome.changed} for outcome in outcomes
+        ],
         "report": report.lines(outcomes),
         "diff": [difference for outcome in outcomes for difference in outcome.diff],
     }

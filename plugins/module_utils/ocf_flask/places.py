@@ -110,13 +110,11 @@ def locate(settings: Settings, owner: Account) -> Places:
     web_space = Path(owner.home, "public_html")
     if web_space in site.parents:
         _check_web_space(settings, owner, web_space)
-    if site in (web_space, owner.home) or site in owner.home.parents:
-        raise SettingError(
-            f"ocf_flask_directory is {str(site)!r}, which is more than one site's directory. "
-            f"Name one of its own: -e ocf_flask_directory={web_space}/{settings.name}"
-        )
+    better = f"ocf_flask_directory={web_space}/{settings.name}"
+    _check_own(site, owner, web_space, f"ocf_flask_directory is {str(site)!r}", better)
     # Apache sees the web space by its real name. Only the last component must not be a link (suexec).
     site = Path(os.path.realpath(site.parent), site.name)
+    _check_own(site, owner, web_space, f"ocf_flask_directory is {str(site)!r}", better)
     if site.is_symlink():
         raise SiteError(
             f"{site} is a symbolic link (to {os.readlink(site)}). The web server runs a site only from a real directory. "
@@ -125,6 +123,8 @@ def locate(settings: Settings, owner: Account) -> Places:
     if site.exists() and not site.is_dir():
         raise SiteError(f"{site} is a file, and the site's directory should be there. Rename it: mv {site} {site}.old")
     private = Path(os.path.realpath(private))
+    better = f"ocf_flask_private_directory=~/.ocf-flask/{settings.name}"
+    _check_own(private, owner, web_space, f"ocf_flask_private_directory is {str(private)!r}", better)
     _check_private(private, site, Path(os.path.realpath(web_space)), settings)
     _check_plain(site, "ocf_flask_directory")
     _check_plain(private, "ocf_flask_private_directory")
@@ -142,7 +142,13 @@ def _is_service(settings: Settings) -> bool:
 
 
 def _absolute(path: str, owner: Account) -> Path:
-    return Path(owner.home, path[2:]) if path.startswith("~/") else Path(path)
+    return Path(owner.home, path[2:].lstrip("/")) if path.startswith("~/") else Path(path)
+
+
+def _check_own(path: Path, owner: Account, web_space: Path, what: str, better: str) -> None:
+    several = {web_space, Path(os.path.realpath(web_space)), owner.home, Path(os.path.realpath(owner.home))}
+    if any(path == one or path in one.parents for one in several):
+        raise SettingError(f"{what}, which is more than one site's directory. Name one of its own: -e {better}")
 
 
 def _check_web_space(settings: Settings, owner: Account, web_space: Path) -> None:
@@ -176,9 +182,10 @@ def _check_private(private: Path, site: Path, web_space: Path, settings: Setting
             f"Name another: -e ocf_flask_private_directory=~/.ocf-flask/{settings.name}"
         )
     shebang = f"#!{private}/releases/{'0' * _ID_LENGTH}/venv/bin/python"
-    if len(shebang) > SHEBANG_LIMIT:
+    length = len(os.fsencode(shebang))
+    if length > SHEBANG_LIMIT:
         raise SettingError(
-            f"The private directory {private} is too long: the first line of run.fcgi would have {len(shebang)} characters, "
+            f"The private directory {private} is too long: the first line of run.fcgi would have {length} bytes, "
             f"and the system takes {SHEBANG_LIMIT}. Choose a shorter site name, or a shorter directory with "
             f"-e ocf_flask_private_directory=~/.flask/NAME"
         )

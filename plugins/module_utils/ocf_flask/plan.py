@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .release import Manifest
-from .virtualenv import Interpreter, normalize
+from .settings import SERVERS, Settings
+from .virtualenv import Interpreter, requirement_name
 
 # The recipe's steps, under which a report shows what changed.
 PARTS = ("directory", "htaccess", "run_fcgi", "virtualenv", "packages", "code", "settings")
@@ -51,11 +52,10 @@ class Observed:
 
 @dataclass(frozen=True)
 class Change:
-    """One line of a plan: a part of the site, before and after, in words."""
+    """One line of a plan: a part of the site (one of `PARTS`), and what happens to it, in words."""
 
     part: str
-    before: str
-    after: str
+    what: str
 
 
 @dataclass(frozen=True)
@@ -81,17 +81,19 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
     """Compare, and say what to do."""
     virtualenv, reason = _virtualenv(wanted, observed)
     by_hand = _by_hand(wanted, observed)
-    release_changes = [*_virtualenv_change(wanted, observed, virtualenv, reason), *_input_changes(wanted, observed), *_hand_changes(observed)]
+    release_changes = [*_input_changes(wanted, observed), *_hand_changes(observed)]
+    if reason:
+        release_changes.insert(0, Change("virtualenv", reason))
     release = bool(release_changes)
     changes = [*_directory_changes(observed), *release_changes]
     htaccess = observed.htaccess != wanted.htaccess or not observed.htaccess_mode & stat.S_IROTH
     if htaccess:
-        changes.append(Change("htaccess", "absent" if observed.htaccess is None else "", "our lines written"))
+        changes.append(Change("htaccess", "made" if observed.htaccess is None else "our lines written"))
     run_fcgi = release or _run_fcgi_wrong(observed)
     if run_fcgi:
-        changes.append(Change("run_fcgi", "absent" if observed.run_fcgi is None else "", "starts the new release" if release else "restored"))
+        changes.append(Change("run_fcgi", _run_fcgi_change(observed, release)))
     if not observed.links_right and not release:
-        changes.append(Change("virtualenv", "", "the link venv repaired"))
+        changes.append(Change("virtualenv", "the link venv repaired"))
     return Plan(
         changes=tuple(sorted(changes, key=lambda change: PARTS.index(change.part))),
         release=release,
@@ -107,10 +109,16 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
 
 def _directory_changes(observed: Observed) -> list[Change]:
     if observed.directory_mode is None:
-        return [Change("directory", "absent", "made")]
+        return [Change("directory", "made")]
     if observed.directory_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return [Change("directory", "writable by others, so suexec would refuse it", "writable by its owner alone")]
+        return [Change("directory", "made writable by its owner alone (suexec refuses others)")]
     return []
+
+
+def _run_fcgi_change(observed: Observed, release: bool) -> str:
+    if not release:
+        return "restored"
+    return "made" if observed.run_fcgi is None else "starts the new release"
 
 
 def _run_fcgi_wrong(observed: Observed) -> bool:
@@ -119,23 +127,20 @@ def _run_fcgi_wrong(observed: Observed) -> bool:
 
 
 def _virtualenv(wanted: Wanted, observed: Observed) -> tuple[str, str]:
+    """What to do for a virtualenv, and for building one that is not about other packages, why."""
     live = observed.live
+    python = f"Python {wanted.interpreter.version}"
     if live is None:
-        return BUILD, "absent"
+        return BUILD, f"made with {python}"
+    old = f"Python {live.inputs['python']['version']}"
     if observed.live_python is None:
-        return BUILD, f"its Python {live.inputs['python']['version']} is gone"
+        return BUILD, f"made anew with {python}, because its {old} is gone"
     if live.inputs["python"] != wanted.inputs["python"]:
-        return BUILD, f"Python {live.inputs['python']['version']}"
+        return BUILD, f"{old} ({live.inputs['python']['path']}) -> {python} ({wanted.interpreter.path})"
     if any(live.inputs.get(kind) != wanted.inputs[kind] for kind in ("packages", "requirements", "server", "pip")):
         return BUILD, ""
     missing = [name for name in live.packages if name not in observed.installed and name not in live.by_hand]
-    return (BUILD, f"{', '.join(missing)} missing") if missing else (CLONE, "")
-
-
-def _virtualenv_change(wanted: Wanted, observed: Observed, action: str, reason: str) -> list[Change]:
-    if action != BUILD or not reason:
-        return []
-    return [Change("virtualenv", reason, f"Python {wanted.interpreter.version}")]
+    return (BUILD, f"made anew, because {', '.join(missing)} was missing") if missing else (CLONE, "")
 
 
 def _by_hand(wanted: Wanted, observed: Observed) -> dict[str, str]:
@@ -149,15 +154,11 @@ def _by_hand(wanted: Wanted, observed: Observed) -> dict[str, str]:
 def _hand_changes(observed: Observed) -> list[Change]:
     if observed.live is None:
         return []
-    before = observed.live.packages
-    return [
-        Change("packages", f"{name} {before[name]}" if name in before else "", f"{name} {version} (installed by hand)")
-        for name, version in observed.installed.items()
-        if before.get(name) != version
-    ] + [
-        Change("packages", f"{name} {version}", "uninstalled by hand")
+    before, after = observed.live.packages, observed.installed
+    return [Change("packages", f"{name} {version} installed by hand") for name, version in after.items() if before.get(name) != version] + [
+        Change("packages", f"{name} {version} uninstalled by hand")
         for name, version in before.items()
-        if name not in observed.installed and name in observed.live.by_hand
+        if name not in after and name in observed.live.by_hand
     ]
 
 
@@ -167,37 +168,37 @@ _FILES = {"runtime": "the FastCGI runtime", "template": "the template of run.fcg
 
 def _input_changes(wanted: Wanted, observed: Observed) -> list[Change]:
     live = observed.live
+    count = len(wanted.inputs["code"])
     if live is None:
-        return [Change("code", "", f"{len(wanted.inputs['code'])} files")]
+        return [Change("code", f"{count} file{'s' if count != 1 else ''}")]
     old, new = live.inputs, wanted.inputs
-    changes = [Change("code", *words) for words in differences(old.get("code", {}), new["code"])]
+    changes = [Change("code", what) for what in differences(old.get("code", {}), new["code"])]
     for kind, setting in _SETTINGS.items():
         if old.get(kind) != new[kind]:
-            changes.append(Change("settings", f"{setting}: {old.get(kind)}", str(new[kind])))
+            changes.append(Change("settings", f"{setting} {old.get(kind)} -> {new[kind]}"))
     for kind, what in _FILES.items():
         if old.get(kind) != new[kind]:
-            changes.append(Change("settings", what, "a newer version of the role"))
+            changes.append(Change("settings", f"{what} is another version's"))
     before, after = set(old.get("packages", ())), set(new["packages"])
-    changes += [Change("packages", f"{one} asked for", "no longer asked for") for one in sorted(before - after)]
-    changes += [Change("packages", "", f"{one} asked for") for one in sorted(after - before)]
-    changes += [Change("packages", *words) for words in differences(old.get("requirements", {}), new["requirements"])]
+    changes += [Change("packages", f"{one} no longer asked for") for one in sorted(before - after)]
+    changes += [Change("packages", f"{one} asked for") for one in sorted(after - before)]
+    changes += [Change("packages", what) for what in differences(old.get("requirements", {}), new["requirements"])]
     return changes
 
 
-def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Before and after, in words, of each entry that differs."""
+def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """In words, each entry that differs."""
     return [
-        (name if name in old else "", f"{name} {'changed' if name in old and name in new else 'added' if name in new else 'removed'}")
+        f"{name} {'changed' if name in old and name in new else 'added' if name in new else 'removed'}"
         for name in sorted({*old, *new})
         if old.get(name) != new.get(name)
     ]
 
 
 def dropped(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """The settings that the last deploy had and this one leaves at their defaults: for the report."""
-    lost = [f"ocf_flask_{key}: {old[key]}" for key in ("app", "server") if old.get(key) != new.get(key) and key in old]
-    return lost + [
-        f"ocf_flask_packages: {one}"
-        for one in old.get("packages", ())
-        if normalize(one) not in {normalize(other) for other in new.get("packages", ())}
-    ]
+    """What the last deploy asked for and this one, at its defaults, does not: for the report."""
+    defaults = {"app": Settings.app, "server": Settings.server}
+    lost = [f"ocf_flask_{key} {old[key]}" for key, default in defaults.items() if old[key] != new[key] == default]
+    kept = {requirement_name(one) for one in new["packages"]}
+    # The server's own package goes with the server.
+    return lost + [f"The package {one}" for one in old["packages"] if requirement_name(one) not in {*kept, *SERVERS}]

@@ -17,7 +17,9 @@ from .errors import SiteError, StepTimeout
 
 # Of what a program prints, this many bytes are kept: the end, where the reason stands.
 KEPT_OUTPUT = 64 * 1024
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,13 @@ _adopting_process = 0
 def adopt_descendants() -> None:
     """Make this process, a worker with no other children, the parent of its orphaned descendants (prctl(2))."""
     global _adopting_process
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     _adopting_process = os.getpid()
+
+
+def end_with_parent(signal_number: int) -> None:
+    """Have the kernel send this process a signal when its parent ends, as on Ctrl-C (prctl(2)). Forgotten by setuid."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
 
 
 def run(command: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, seconds: float, step: str) -> Completed:
@@ -64,7 +71,14 @@ def contained(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program in a session of its own that ends, with all its descendants, when the block does."""
     process = subprocess.Popen(
-        list(argv), env=dict(env), cwd=cwd, stdin=stdin, stdout=stdout, stderr=subprocess.STDOUT, start_new_session=True  # type: ignore[arg-type]
+        list(argv),
+        env=dict(env),
+        cwd=cwd,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # type: ignore[arg-type]
+        preexec_fn=_end_by_kill,
     )
     try:
         yield process
@@ -73,6 +87,10 @@ def contained(
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         end_descendants()
+
+
+def _end_by_kill() -> None:
+    end_with_parent(signal.SIGKILL)
 
 
 def end_descendants(seconds: float = 5) -> None:

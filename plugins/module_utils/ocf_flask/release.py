@@ -65,9 +65,19 @@ def named_by(run_fcgi: bytes | None, places: Places) -> str:
 def read(path: Path) -> Manifest | None:
     """The record of the release in that directory; None when it has none that can be read."""
     try:
-        return Manifest(**json.loads((path / "manifest.json").read_text()))
-    except (OSError, ValueError, TypeError):
+        manifest = Manifest(**json.loads((path / "manifest.json").read_text()))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
+    return manifest if _is_sound(manifest) else None
+
+
+def _is_sound(manifest: Manifest) -> bool:
+    """Whether a record has the form that `write` gives it: its owner can edit it, and another version may have written it."""
+    python = manifest.inputs.get("python") if isinstance(manifest.inputs, dict) else None
+    maps = (python, manifest.packages, manifest.by_hand, manifest.tested, manifest.settings)
+    if not all(isinstance(one, dict) for one in maps):
+        return False
+    return {"path", "version"} <= manifest.inputs["python"].keys() and {"app", "server", "packages"} <= manifest.inputs.keys()
 
 
 def write(path: Path, manifest: Manifest) -> None:
@@ -109,10 +119,13 @@ def ages(places: Places) -> dict[str, float | None]:
 
 def remove(path: Path) -> None:
     """Delete a release, also one whose directories were made read-only."""
-    shutil.rmtree(path, onerror=_make_writable)
-
-
-def _make_writable(function: Any, path: str, _error: Any) -> None:
-    if not os.path.islink(path) and os.path.lexists(path):
-        os.chmod(os.path.dirname(path), 0o700)
-        function(path)
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    os.chmod(path, 0o700)
+    for directory, names, _ in os.walk(path):
+        for name in names:
+            below = os.path.join(directory, name)
+            if not os.path.islink(below):
+                os.chmod(below, 0o700)
+    shutil.rmtree(path)

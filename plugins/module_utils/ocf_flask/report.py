@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from textwrap import indent
 
-from .deploy import Outcome
+from .outcome import DEPLOYED, FAILED, UNCHANGED, WOULD_CHANGE, Outcome
 
 _PARTS = {
     "directory": "directory",
@@ -28,21 +27,24 @@ def lines(outcomes: Sequence[Outcome]) -> str:
 
 def cause(outcome: Outcome) -> str:
     """A failed site in one line."""
-    return printable(f"{outcome.name}: {outcome.error.splitlines()[0] if outcome.error else ''}")
+    first, *_ = [*outcome.error.splitlines(), ""]
+    last = next((line.strip() for line in reversed(outcome.detail.splitlines()) if line.strip()), "")
+    return printable(f"{outcome.name}: {first}{f' {last}' if first.endswith(':') else ''}")
 
 
 def printable(text: str) -> str:
     """Without what a terminal would act on: the text may come from an application."""
-    return re.sub(r"[^\n\t -~\u00a0-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)
+    lines = text.replace("\r\n", "\n")
+    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in lines)
 
 
 def _one(outcome: Outcome) -> str:
-    if outcome.state == "failed":
+    if outcome.state == FAILED:
         return _failed(outcome)
     title = {
-        "deployed": f"{outcome.name} is deployed.",
-        "unchanged": f"{outcome.name} is up to date: nothing was changed.",
-        "would change": f"{outcome.name} would be changed (check mode: nothing was).",
+        DEPLOYED: f"{outcome.name} is deployed.",
+        UNCHANGED: f"{outcome.name} is up to date: nothing was changed.",
+        WOULD_CHANGE: f"{outcome.name} would be changed (check mode: nothing was).",
     }[outcome.state]
     rows = [("URL", f"{outcome.url}{f'  ({outcome.reached})' if outcome.reached else ''}")]
     rows.append(("Runs on", f"Python {outcome.python}{f', Flask {outcome.flask}' if outcome.flask else ''}"))
@@ -50,22 +52,22 @@ def _one(outcome: Outcome) -> str:
     rows += _changes(outcome)
     text = [title, *(f"  {label:<11}{value}" for label, value in rows)]
     text += [f"  Note       {note}." if not note.endswith((".", ")")) else f"  Note       {note}" for note in outcome.notes]
-    if outcome.state == "deployed":
-        text.append(f"  Next time  after a change in {outcome.directory}, deploy again the same way: it tests the change, then reloads")
+    if outcome.state == DEPLOYED:
+        text.append(f"  Next time  edit the files in {outcome.directory}, then: ansible-playbook deploy.yml -e site={outcome.name}")
     return "\n".join(text)
 
 
 def _tested(outcome: Outcome) -> list[tuple[str, str]]:
     tested = outcome.tested
-    if not tested or outcome.state == "would change":
+    if not tested or outcome.state == WOULD_CHANGE:
         return []
     seconds = f"{tested['seconds']:.2f} s, start included"
     what = f"GET {tested['path']} -> {tested['status']} in {seconds}" if tested["status"] else f"imported in {seconds}"
-    return [("Tested", what + (f" (on {tested['at']})" if outcome.state == "unchanged" else ""))]
+    return [("Tested", what + (f" (on {tested['at']})" if outcome.state == UNCHANGED else ""))]
 
 
 def _changes(outcome: Outcome) -> list[tuple[str, str]]:
-    if outcome.state == "unchanged":
+    if outcome.state == UNCHANGED:
         return []
     rows = []
     for part, label in _PARTS.items():
@@ -82,4 +84,6 @@ def _failed(outcome: Outcome) -> str:
     text = f"{outcome.name} was not deployed.\n\n{indent(outcome.error, '  ')}"
     if outcome.detail:
         text += f"\n\n{indent(outcome.detail, '    ')}"
+    if outcome.advice:
+        text += f"\n\n{indent(outcome.advice, '  ')}"
     return text

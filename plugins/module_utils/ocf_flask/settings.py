@@ -8,10 +8,13 @@ an entry nor converts what came from a command line, so that is done here, for b
 from __future__ import annotations
 
 import difflib
+import fnmatch
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from .errors import SettingError
 
@@ -20,14 +23,18 @@ SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 SERVERS = ("builtin", "flup6", "flup")
 SMOKE_TEST_MODES = ("request", "import", "none")
 
+_SHOWN = 200
 _APP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\([^\"\\\n]*\))?)?")
 _PYTHON = re.compile(r"(python)?3(\.\d{1,2}){0,2}")
+# In flask[async,dotenv]>=2,<4,jinja2 only the last comma is between packages.
+_BETWEEN_ITEMS = re.compile(r",(?![^\[]*\])(?!\s*(?:[<>]|[=~!]=))")
 # What can stand unquoted in a shebang and inside quotes in Apache's configuration.
 _PLAIN_PATH = re.compile(r"[\w.,+@~:=/-]+")
 _PUBLIC_NAME = re.compile(r"[A-Za-z0-9_.,+@~*-]+(/[A-Za-z0-9_.,+@~*-]+)*/?")
 _URL = re.compile(r"https?://([A-Za-z0-9.\[\]:-]|\{(owner|name)\})+(/([A-Za-z0-9_.~%/@+-]|\{(owner|name)\})*)?")
-# Names that lead to something of ours or to secrets, however a pattern spells them.
-_NEVER_PUBLIC = ("", ".", "..", ".htaccess", ".git", ".env", "run.fcgi", "venv")
+# Names that lead to something of ours or to secrets, however a pattern spells them: anywhere, and at the top.
+_SECRET = (".htaccess", ".htpasswd", ".git", ".env", ".ocf-flask-new-run.fcgi")
+_OURS = ("run.fcgi", "venv")
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,15 @@ def _unknown_name(name: str, known: Sequence[str], kind: str) -> str:
     return f"There is no {kind} {name}. These are known: {', '.join(sorted(known))}."
 
 
+def shown(value: object) -> str:
+    """A value for a message, cut where nobody reads on."""
+    try:
+        text = repr(value)
+    except ValueError:  # A number of thousands of digits.
+        text = "a number"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
 class _Reader:
     """Takes values out of a user's mapping; collects what is wrong with them, all of it."""
 
@@ -117,7 +133,7 @@ class _Reader:
         return self.values.get(key)
 
     def wrong(self, key: str, rule: str) -> None:
-        self.problems.append(f"{self.label}{key} is {self.values.get(key)!r}: {rule}")
+        self.problems.append(f"{self.label}{key} is {shown(self.values.get(key))}: {rule}")
 
     def text(self, key: str, default: str, pattern: re.Pattern[str] | None = None, rule: str = "it takes text.") -> str:
         value = self.get(key)
@@ -125,7 +141,7 @@ class _Reader:
             return default
         # YAML reads 3.11 as a number: what was written is what is meant.
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            value = str(value)
+            value = shown(value)
         if not isinstance(value, str) or not value.isprintable() or (pattern and not pattern.fullmatch(value)):
             self.wrong(key, rule)
             return default
@@ -144,8 +160,8 @@ class _Reader:
         value = self.get(key)
         if value is None or value == "":
             return default
-        text = str(value)
-        if isinstance(value, bool) or not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+        text = value if isinstance(value, str) else shown(value)
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
             self.wrong(key, f"it takes a whole number from {low} to {high}.")
             return default
         return int(text)
@@ -156,7 +172,7 @@ class _Reader:
         if value is None:
             return default
         if isinstance(value, str):
-            return tuple(part.strip() for part in re.split(r",(?![^\[]*\])", value) if part.strip())
+            return tuple(part.strip() for part in _BETWEEN_ITEMS.split(value) if part.strip())
         if isinstance(value, int) and not isinstance(value, bool):
             return (value,)
         if not isinstance(value, (list, tuple)):
@@ -201,9 +217,11 @@ def check_name(name: Any) -> str:
     """
     if name is None or name == "":
         raise SettingError("A site has no name. Give each entry of ocf_flask_sites one, as in: {name: flasky, owner: alice}.")
+    if isinstance(name, (int, float)) and not isinstance(name, bool):
+        raise SettingError(f"The site name {shown(name)} is a number to YAML. Write it in quotes, as in: name: '{shown(name)}'")
     if not isinstance(name, str) or not SITE_NAME.fullmatch(name):
         raise SettingError(
-            f"The site name {name!r} cannot be used: it begins with a letter or a digit, goes on with letters, digits, "
+            f"The site name {shown(name)} cannot be used: it begins with a letter or a digit, goes on with letters, digits, "
             f"_ and -, and has at most 64 characters. It is a name, not a path. Type for example: -e site={_suggest_name(name)}"
         )
     return name
@@ -236,7 +254,7 @@ def _read(name: str, reader: _Reader) -> Settings:
         web_root=_path(reader, "web_root", path_rule) if reader.get("web_root") != "" else "",
         wheels=_path(reader, "wheels", path_rule),
         index=reader.text("index", "", re.compile(r"https?://\S+"), "it takes the URL of a package index."),
-        uv=_path(reader, "uv", path_rule),
+        uv="none" if reader.get("uv") == "none" else _path(reader, "uv", path_rule),
     )
 
 
@@ -245,18 +263,26 @@ def _path(reader: _Reader, key: str, rule: str) -> str:
     if value and (not value.startswith(("/", "~/")) or ".." in value.split("/")):
         reader.wrong(key, rule)
         return ""
-    return value.rstrip("/") or value
+    if not value:
+        return value
+    path = posixpath.normpath(re.sub("//+", "/", value))
+    return "~/" if path == "~" else path
 
 
 def _app(reader: _Reader, default: str) -> str:
-    rule = "it takes MODULE:NAME or MODULE:FACTORY(), for example flaskyapplication:app or shop:create_app()."
+    rule = "it takes MODULE:NAME or MODULE:FACTORY(), without .py, for example flaskyapplication:app or shop:create_app()."
     value = reader.text("app", default, _APP, rule)
+    if value.partition(":")[0].endswith(".py"):
+        reader.wrong("app", rule)
+        return default
     return value if ":" in value else f"{value}:app"
 
 
 def _python(reader: _Reader) -> str:
     value = reader.text("python", "")
-    if value and not _PYTHON.fullmatch(value) and not (value.startswith("/") and _PLAIN_PATH.fullmatch(value)):
+    is_path = value.startswith("/") and _PLAIN_PATH.fullmatch(value)
+    # 3.1 is what YAML makes of an unquoted 3.10.
+    if value and not is_path and (value == "3.1" or not _PYTHON.fullmatch(value)):
         reader.wrong("python", "it takes a version such as 3.11 (in quotes: '3.10' is not 3.1) or an interpreter's absolute path.")
         return ""
     return value
@@ -267,7 +293,9 @@ def _packages(reader: _Reader) -> tuple[str, ...]:
     for one in reader.items("packages"):
         # A leading - would be an option of pip's, and so could be anything.
         if not isinstance(one, str) or not one.isprintable() or not re.match(r"[A-Za-z0-9./~]", one):
-            reader.wrong("packages", f"{one!r} is not a package. Each is as pip takes it, for example flask-login or 'flask-login>=0.6'.")
+            reader.wrong(
+                "packages", f"{shown(one)} is not a package. Each is as pip takes it, for example flask-login or 'flask-login>=0.6'."
+            )
         else:
             good.append(one)
     return tuple(good)
@@ -277,20 +305,32 @@ def _names(reader: _Reader, key: str, default: tuple[str, ...]) -> tuple[str, ..
     good = []
     for one in reader.items(key, default):
         if not isinstance(one, str) or not _PUBLIC_NAME.fullmatch(one) or any(part in ("..", ".") for part in one.split("/")):
-            reader.wrong(key, f"{one!r} is not a path inside the site's directory. Write them as robots.txt, downloads/ or *.css.")
-        elif key == "public" and one.rstrip("/").split("/")[0] in _NEVER_PUBLIC or one.strip("*/") == "":
-            reader.wrong(key, f"{one!r} is not to be read by visitors. Name only what they should get.")
+            reader.wrong(key, f"{shown(one)} is not a path inside the site's directory. Write them as robots.txt, downloads/ or *.css.")
+        elif key == "public" and _is_private(one):
+            reader.wrong(key, f"{one!r} has something in it that visitors must not read. Name only what they should get.")
+        elif one.strip("*/") == "":
+            reader.wrong(key, f"{one!r} is everything, with what the app itself writes. Name what is code, for example data/*.json.")
         else:
             good.append(one)
     return tuple(good)
+
+
+def _is_private(pattern: str) -> bool:
+    first, *_ = parts = pattern.rstrip("/").split("/")
+    return any(_names_one_of(_SECRET, part) for part in parts) or _names_one_of(_OURS, first)
+
+
+def _names_one_of(names: Sequence[str], pattern: str) -> bool:
+    """Whether a pattern matches one of the names; as in a shell, ``*`` at its start matches no leading dot."""
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names if not (name.startswith(".") and pattern.startswith("*")))
 
 
 def _smoke_test(reader: _Reader) -> SmokeTest:
     default = SmokeTest()
     statuses = []
     for one in reader.items("statuses"):
-        if not re.fullmatch(r"[1-5]\d\d", str(one)):
-            reader.wrong("statuses", f"{one!r} is not an HTTP status. It takes a list such as [200, 404].")
+        if not re.fullmatch(r"[1-5][0-9][0-9]", shown(one) if isinstance(one, int) else str(one)):
+            reader.wrong("statuses", f"{shown(one)} is not an HTTP status. It takes a list such as [200, 404].")
         else:
             statuses.append(int(one))
     return SmokeTest(
@@ -307,5 +347,18 @@ def _timeouts(reader: _Reader) -> Timeouts:
 
 
 def _url(reader: _Reader) -> str:
-    value = reader.text("url", "", _URL, "it takes the site's URL, for example https://www.example.edu/~{owner}/{name}/")
+    rule = "it takes the site's URL, for example https://www.example.edu/~{owner}/{name}/"
+    value = reader.text("url", "", _URL, rule)
+    if value and not _is_url(value.format(owner="alice", name="flasky")):
+        reader.wrong("url", rule)
+        return ""
     return value if not value or value.endswith("/") else value + "/"
+
+
+def _is_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna")
+        return bool(host) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False

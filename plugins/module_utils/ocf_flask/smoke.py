@@ -29,6 +29,8 @@ _LAST_WORDS = 0.5
 _ANSWER_LIMIT = 1_000_000
 # What the runtime writes before the traceback of an app that it could not import.
 _NOT_IMPORTED = "The app could not be imported:"
+# Its error that is no traceback, because it says all that there is to know.
+_NO_APP = "ocf_flask_runtime.AppError: "
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,14 @@ def smoke_test(run_fcgi: Path, test: SmokeTest, url: str, token: str) -> Tested:
     if test.mode == "import":
         environ["HTTP_" + TOKEN_HEADER.upper().replace("-", "_")] = token
     start = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="ocf-flask-") as directory, tempfile.TemporaryFile() as output:
+    # The name of a socket has at most 107 bytes (unix(7)), and a user's TMPDIR may have more.
+    short = None if len(os.fsencode(tempfile.gettempdir())) < 80 else "/tmp"
+    with tempfile.TemporaryDirectory(prefix="ocf-flask-", dir=short) as directory, tempfile.TemporaryFile() as output:
         listener = socket.socket(socket.AF_UNIX)
-        listener.bind(os.path.join(directory, "socket"))
-        listener.listen(5)
         env = {"PATH": SUEXEC_PATH, MARK: "1"}
         try:
+            listener.bind(os.path.join(directory, "socket"))
+            listener.listen(5)
             with process.contained([str(run_fcgi)], env=env, cwd=run_fcgi.parent, stdin=listener.fileno(), stdout=output) as started:
                 with socket.socket(socket.AF_UNIX) as connection:
                     connection.connect(listener.getsockname())
@@ -64,7 +68,7 @@ def smoke_test(run_fcgi: Path, test: SmokeTest, url: str, token: str) -> Tested:
                     listener.close()
                     answer, problem = _ask(connection, environ, start + test.timeout, started)
         except OSError as error:
-            raise SiteError(f"{run_fcgi} cannot be started: {error.strerror}") from None
+            raise SiteError(f"{run_fcgi} cannot be started: {_why_not(run_fcgi, error)}") from None
         finally:
             listener.close()
         seconds = time.monotonic() - start
@@ -72,6 +76,14 @@ def smoke_test(run_fcgi: Path, test: SmokeTest, url: str, token: str) -> Tested:
     if answer is None or (answer.status >= 500 and answer.status not in test.statuses):
         raise _failure(test, answer, problem, printed, f"{test.timeout} s")
     return _judge(test, answer.status, seconds)
+
+
+def _why_not(run_fcgi: Path, error: OSError) -> str:
+    """The system says "No such file" for a script that is there when its interpreter is not."""
+    first_line = run_fcgi.read_bytes().partition(b"\n")[0].decode("utf-8", "replace") if run_fcgi.is_file() else ""
+    if isinstance(error, FileNotFoundError) and first_line.startswith("#!"):
+        return f"its first line names {first_line[2:].strip()!r}, which is not there."
+    return f"{error.strerror or error}."
 
 
 def _ask(
@@ -100,7 +112,10 @@ def _failure(test: SmokeTest, answer: fastcgi.Answer | None, problem: fastcgi.Fa
     if answer is None:
         return SiteError(f"The app ended without an answer to GET {test.path}{cause}", detail or str(problem))
     if detail.startswith(_NOT_IMPORTED):
-        return SiteError(f"The app does not start{cause}", detail.partition("\n")[2])
+        detail = detail.partition("\n")[2]
+        if detail.startswith(_NO_APP):
+            return SiteError(f"The app does not start: {detail[len(_NO_APP) :].strip()}")
+        return SiteError(f"The app does not start{cause}", detail)
     return SiteError(f"The app answered GET {test.path} with {answer.status}{cause}", detail)
 
 
@@ -118,12 +133,14 @@ def _judge(test: SmokeTest, status: int, seconds: float) -> Tested:
             raise SiteError(f"The app answered GET {test.path} with {status}, and ocf_flask_smoke_test.statuses expects {expected}.")
     elif status == 404:
         return Tested(
-            status, seconds, f"GET {test.path} answers 404: the app has no such page. Another can be asked: -e '{{\"ocf_flask_smoke_test\": {{\"path\": \"/login\"}}}}'"
+            status,
+            seconds,
+            f'GET {test.path} answers 404: the app has no such page. Another can be asked: -e \'{{"ocf_flask_smoke_test": {{"path": "/login"}}}}\'',
         )
     elif not (200 <= status < 400 or status in (401, 403)):
         raise SiteError(
             f"The app answered GET {test.path} with {status}. If that is right for it, say so: "
-            f"-e '{{\"ocf_flask_smoke_test\": {{\"statuses\": [{status}]}}}}'"
+            f'-e \'{{"ocf_flask_smoke_test": {{"statuses": [{status}]}}}}\''
         )
     return Tested(status, seconds)
 
@@ -147,9 +164,9 @@ def _environ(run_fcgi: Path, test: SmokeTest, url: str) -> dict[str, str]:
         "REQUEST_METHOD": "GET",
         "REQUEST_SCHEME": parts.scheme,
         "REQUEST_URI": prefix + test.path,
-        "REDIRECT_URL": unquote(prefix + path),
+        "REDIRECT_URL": unquote(prefix + path, "latin-1"),
         "REDIRECT_STATUS": "200",
-        "SCRIPT_NAME": unquote(prefix) + "/",
+        "SCRIPT_NAME": unquote(prefix, "latin-1") + "/",
         "SCRIPT_FILENAME": f"{site}/",
         "QUERY_STRING": query,
         "HTTP_HOST": parts.netloc,

@@ -17,7 +17,8 @@ from .errors import SettingError, SiteError
 OLDEST_PYTHON = (3, 9)
 _PYTHON_DIRECTORIES = ("/usr/bin", "/usr/local/bin")
 _ASK = "import json, os, sys; print(json.dumps([os.path.realpath(getattr(sys, '_base_executable', '') or sys.executable), sys.version_info[:3]]))"
-_DIST_INFO = re.compile(r"(.+)-([^-]+)\.(?:dist|egg)-info")
+# Not what pip leaves of an interrupted uninstallation: ~lask-3.1.3.dist-info.
+_DIST_INFO = re.compile(r"([A-Za-z0-9].*?)-([^-]+)(?:-py3[^-]*)?\.(?:dist|egg)-info")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,12 @@ def _known() -> str:
 def normalize(name: str) -> str:
     """A package's name as PyPI compares it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def requirement_name(requirement: str) -> str:
+    """The normalized name of a package as pip is told of it; empty for an option, a path or a comment."""
+    match = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?![/\w.-])", requirement)
+    return normalize(match[1]) if match else ""
 
 
 def installed(venv: Path) -> dict[str, str]:
@@ -185,7 +192,7 @@ def build(target: Path, order: Order, tools: Tools) -> None:
     if completed is None or completed.returncode:
         completed = _install(target, arguments, order.source, tools)
     if completed.returncode:
-        raise SiteError("The packages could not be installed. The reason, from " + ("uv:" if tools.uv else "pip:"), completed.output)
+        raise SiteError(f"The packages could not be installed. {'uv' if tools.uv else 'pip'} says:", completed.output)
 
 
 def _create(target: Path, interpreter: Interpreter, tools: Tools) -> None:

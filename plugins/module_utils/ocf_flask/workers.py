@@ -23,6 +23,8 @@ from . import process
 
 # An outcome has a traceback, a diff and a few lists; more is not an outcome.
 ANSWER_LIMIT = 4 * 1024 * 1024
+# How long a worker may take to end: after its answer, and again when it is asked to.
+_LEAVING = 2.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def run(jobs: Sequence[Job], slots: int) -> list[Mapping[str, Any] | str]:
 
 def _start(index: int, job: Job) -> _Worker:
     reading, writing = os.pipe()
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         # Never returns into the parent's code, whatever happens.
@@ -77,6 +80,7 @@ def _start(index: int, job: Job) -> _Worker:
             os.setsid()
             if job.owner:
                 become(job.owner)
+            _end_when_told(parent)
             process.adopt_descendants()
             answer = json.dumps(job.work()).encode()
             with open(writing, "wb") as file:
@@ -125,7 +129,7 @@ def _finish(worker: _Worker, job: Job) -> Mapping[str, Any] | str:
         return f"The deploy's answer was larger than {ANSWER_LIMIT} bytes and was refused."
     try:
         answer = json.loads(worker.answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if isinstance(answer, dict):
         return answer
@@ -135,15 +139,43 @@ def _finish(worker: _Worker, job: Job) -> Mapping[str, Any] | str:
     return f"The deploy ended without an answer (status {status}). {said}".strip()
 
 
+def _end_when_told(parent: int) -> None:
+    """On SIGTERM, and when the parent ends, take back what was begun: the transaction's own way out of an error."""
+
+    def leave(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(f"ended by signal {number}")
+
+    signal.signal(signal.SIGTERM, leave)
+    process.end_with_parent(signal.SIGTERM)
+    if os.getppid() != parent:
+        raise SystemExit("the parent has ended")
+
+
 def _end(worker: _Worker) -> int:
-    """Close the pipe, end the worker's session if it still runs, and take its exit status."""
+    """Close the pipe, and take the exit status of a worker that ends by itself, when asked, or by force."""
     os.close(worker.pipe)
-    deadline = time.monotonic() + 1
-    while time.monotonic() < deadline and worker.deadline > time.monotonic():
-        pid, status = os.waitpid(worker.pid, os.WNOHANG)
-        if pid:
+    if worker.deadline > time.monotonic():
+        status = _wait(worker.pid, _LEAVING)
+        if status is not None:
+            return status
+    os.kill(worker.pid, signal.SIGTERM)
+    status = _wait(worker.pid, _LEAVING)
+    if status is not None:
+        return status
+    try:
+        os.killpg(worker.pid, signal.SIGKILL)
+    except ProcessLookupError:  # It has not come to setsid yet.
+        os.kill(worker.pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])
+
+
+def _wait(pid: int, seconds: float) -> int | None:
+    """The exit status of a child that ends within that time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.001)
-    with suppress(ProcessLookupError):
-        os.killpg(worker.pid, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])
+    return None

@@ -298,8 +298,8 @@ def frames_to_show(error: BaseException) -> TracebackType | None:
         if file != __file__ and not file.startswith("<frozen ") and "/importlib/" not in file:
             return frame
         frame = frame.tb_next
-    # A SyntaxError says itself where it is; anything else that has only our frames is our mistake.
-    return None if isinstance(error, SyntaxError) else error.__traceback__
+    # These say themselves where they are; anything else that has only our frames is our mistake.
+    return None if isinstance(error, (SyntaxError, AppError)) else error.__traceback__
 
 
 def described(environ: Environ) -> str:
@@ -331,13 +331,9 @@ def load(name: str) -> WSGIApp:
         missing = error.name or ""
         if f"{module_name}.".startswith(f"{missing}."):
             raise AppError(
-                f"the app is {name!r}, but there is no module {missing!r}"
-                f" in {', '.join(sys.path[:2])}{near(missing, modules_in(sys.path[:1]))}"
+                f"the app is {name!r}, but there is no module {missing!r} in {sys.path[0]}{near(missing, modules_in(sys.path[:1]))}"
             ) from None
-        raise AppError(
-            f"{module_name!r} was found, but it imports {missing!r},"
-            " which is not installed in the site's virtualenv"
-        ) from error
+        raise AppError(f"{module_name!r} was found, but it imports {missing!r}, which is not installed in the site's virtualenv") from error
     found = evaluate(module, expression.strip() or "app", name)
     if not callable(found):
         raise AppError(f"{name!r} is not a WSGI application: it is {type(found).__name__!r}")
@@ -359,9 +355,7 @@ def evaluate(module: Any, expression: str, name: str) -> Any:
         values = [ast.literal_eval(value) for value in call.args]
         keywords = {str(item.arg): ast.literal_eval(item.value) for item in call.keywords}
     except (SyntaxError, ValueError) as error:
-        raise AppError(
-            f"the app {name!r} is neither an attribute nor a call with literal arguments: {error}"
-        ) from None
+        raise AppError(f"the app {name!r} is neither an attribute nor a call with literal arguments: {error}") from None
     return attribute(module, path, name)(*values, **keywords)
 
 
@@ -371,11 +365,11 @@ def attribute(module: Any, path: str, name: str) -> Any:
         try:
             found = getattr(found, part)
         except AttributeError:
-            apps = [key for key, value in vars(module).items() if hasattr(value, "wsgi_app")]
+            items = vars(module).items()
+            apps = [key for key, value in items if hasattr(value, "wsgi_app") and not isinstance(value, type)]
             hint = near(part, dir(found)) or (f"; it has {', '.join(apps)}" if apps else "")
             raise AppError(
-                f"the app is {name!r}, but {module.__name__!r}"
-                f" ({getattr(module, '__file__', None)}) has no {path!r}{hint}"
+                f"the app is {name!r}, but {module.__name__!r} ({getattr(module, '__file__', None)}) has no {path!r}{hint}"
             ) from None
     return found
 
@@ -454,9 +448,7 @@ class Response:
         """Whether nothing that the app has still to say will be sent."""
         return self._head or self._bodyless or self._left == -1
 
-    def start_response(
-        self, status: str, headers: Headers, exc_info: ExcInfo | None = None
-    ) -> Write:
+    def start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
         """PEP 3333's start_response, as the app calls it."""
         if exc_info is not None:
             try:
@@ -492,9 +484,7 @@ class Response:
                 value = value.encode("utf-8", "surrogateescape").decode("latin-1")
                 self._errors.write(f"The header {name} is not Latin-1; it is sent as UTF-8.\n")
         if len(name) + len(value) + 2 > LONGEST_HEADER:
-            raise ValueError(
-                f"the header {name} is longer than the {LONGEST_HEADER} bytes that Apache takes"
-            )
+            raise ValueError(f"the header {name} is longer than the {LONGEST_HEADER} bytes that Apache takes")
         return value
 
     def begin(self, only: bytes | None = None) -> None:
@@ -590,9 +580,7 @@ class Application:
     The server's ``wsgi.errors`` is a binary stream; the app's is text.
     """
 
-    def __init__(
-        self, app: WSGIApp, site: Site, errors: ErrorStream, *, imported: bool = True
-    ) -> None:
+    def __init__(self, app: WSGIApp, site: Site, errors: ErrorStream, *, imported: bool = True) -> None:
         self._app = app
         self._imported = imported
         self._site = site
@@ -1332,9 +1320,7 @@ def flup_converse(application: Application, errors: ErrorStream) -> Callable[[Co
         finally:
             result.close()
 
-    flup_server = fcgi_base.BaseFCGIServer(
-        flup_application, multithreaded=False, multiprocess=True, debug=False
-    )
+    flup_server = fcgi_base.BaseFCGIServer(flup_application, multithreaded=False, multiprocess=True, debug=False)
     flup_server.maxwrite = LONGEST_CONTENT + record_header.size
     # flup 1.0.3 has one argument more than flup6: its own time limit.
     more = [None] * (fcgi_base.Connection.__init__.__code__.co_argcount - 4)
@@ -1478,9 +1464,7 @@ def serve(app: str, server: str = "builtin") -> None:
     signal.alarm(10)
 
 
-def converse_with(
-    name: str, server: str, site: Site, errors: ErrorStream, loop: Loop
-) -> Callable[[Connection], bool]:
+def converse_with(name: str, server: str, site: Site, errors: ErrorStream, loop: Loop) -> Callable[[Connection], bool]:
     """What answers a connection's requests: the app, or 500 if it cannot be imported."""
     try:
         prepare_environment(site)

@@ -1,0 +1,43 @@
+# Each command sets itself up: nothing has to be installed by hand.
+# `make` alone says what there is.
+
+PYTHON ?= /usr/bin/python3
+export PYTHON
+
+.PHONY: help deploy test lint demo demo-stop benchmark readme clean
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+deploy: ## Deploy a site of yours on this machine: make deploy site=flasky [ARGS='-e ...']
+	@tools/venv .venv requirements.txt
+	@tools/deploy '$(site)' $(ARGS)
+
+test: ## Run every test (Docker is installed and started where that is possible)
+	@tools/venv .venv requirements.txt
+	@tools/venv .venv-test requirements-test.txt
+	@.venv-test/bin/python tools/test
+
+lint: ## Run the linters and the type checker alone
+	@tools/venv .venv-test requirements-test.txt
+	@.venv-test/bin/python tools/test lint
+
+demo: ## Show a site in a real Apache, in a container, at a local URL
+	@tools/venv .venv-test requirements-test.txt
+	@tools/demo
+
+demo-stop: ## Remove the demo's container
+	@tools/demo stop
+
+benchmark: ## Measure what docs claim about speed and disk use
+	@tools/venv .venv requirements.txt
+	@PYTHON=.venv/bin/python molecule/image/wheels
+	@.venv/bin/python benchmarks/deploy
+
+readme: ## Write the README's table of settings from the role's argument spec
+	@tools/venv .venv-test requirements-test.txt
+	@.venv-test/bin/python tools/readme
+
+clean: ## Remove what make made, the containers included
+	@-tools/demo stop
+	rm -rf .venv .venv-test build .mypy_cache .pytest_cache .ruff_cache .hypothesis .ansible

@@ -1,0 +1,88 @@
+"""A view of a site in words: what would change, and what its owner should know."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from . import observe, plan, release, virtualenv
+from .outcome import Outcome
+from .site import Site
+
+_NEW = "NEW-RELEASE"
+
+
+def describe(site: Site, view: observe.View, outcome: Outcome) -> None:
+    """Everything about the outcome that is known before anything is done."""
+    outcome.owner, outcome.url, outcome.directory = site.owner.name, site.url, str(site.places.site)
+    outcome.python = site.interpreter.version
+    outcome.changes = {}
+    for change in view.plan.changes:
+        outcome.changes.setdefault(change.part, []).append(change.what)
+    if view.live:
+        outcome.release, outcome.tested = view.live.id, dict(view.live.tested)
+        outcome.flask = view.observed.installed.get("flask", "")
+    outcome.notes = _notes(site, view)
+    outcome.diff = _diff(site, view)
+
+
+def package_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """In words, each package that came, went or changed its version."""
+    found = []
+    for name in sorted({*before, *after}):
+        if name not in before:
+            found.append(f"{name} {after[name]} installed")
+        elif name not in after:
+            found.append(f"{name} {before[name]} removed")
+        elif before[name] != after[name]:
+            found.append(f"{name} {before[name]} -> {after[name]}")
+    return found
+
+
+def _notes(site: Site, view: observe.View) -> list[str]:
+    notes = []
+    if view.live:
+        notes += [
+            f"{one} was dropped: the last deploy asked for it, this one did not. "
+            f"To keep it for good, write it into inventory/sites/{site.settings.name}.yml"
+            for one in plan.dropped(view.live.inputs, view.wanted.inputs)
+        ]
+    if view.htaccess.replaced:
+        notes.append("In .htaccess our lines stand in place of the recipe's: " + " / ".join(view.htaccess.replaced))
+    notes += [f"In .htaccess, a rule of yours answers requests before the app can ({line})" for line in view.htaccess.taking]
+    if view.plan.by_hand and view.live:
+        named = _asked_for(site, view.live, view.plan.by_hand)
+        notes.append(f"Installed by hand, and kept: {named}. To make it last, write it into {site.places.site}/requirements.txt")
+    venv = site.places.venv
+    if os.path.lexists(venv) and observe.is_foreign(venv):
+        notes.append(f"{venv} is yours and stays as it is; the site runs with {site.places.current}/venv")
+    if site.owner.uid == 0:
+        notes.append("This is root's own site, and suexec runs no site of root's. To deploy for another account: -e owner=NAME")
+    return notes
+
+
+def _asked_for(site: Site, live: release.Manifest, by_hand: Mapping[str, str]) -> str:
+    asked = virtualenv.requested(site.places.release(live.id) / "venv")
+    named = {name: version for name, version in by_hand.items() if name in asked} or by_hand
+    return ", ".join(f"{name}=={version}" for name, version in named.items())
+
+
+def _diff(site: Site, view: observe.View) -> list[dict[str, str]]:
+    found, todo = [], view.plan
+    if todo.htaccess:
+        found.append(_difference(site.places.htaccess, view.observed.htaccess, view.wanted.htaccess))
+    if todo.run_fcgi:
+        identity = _NEW if todo.release or not view.live else view.live.id
+        found.append(_difference(site.places.run_fcgi, view.observed.run_fcgi, observe.run_fcgi_of(site, identity)))
+    if todo.starter:
+        found.append(_difference(site.places.site / f"{observe.STARTER_MODULE}.py", None, site.kit.starter.encode()))
+    others = [f"{change.part}: {change.what}\n" for change in todo.changes if change.part not in ("htaccess", "run_fcgi")]
+    if others:
+        found.append(_difference(site.places.release(_NEW), None, "".join(others).encode()))
+    return found
+
+
+def _difference(path: Path, before: bytes | None, after: bytes) -> dict[str, str]:
+    texts = {"before": (before or b"").decode("utf-8", "replace"), "after": after.decode("utf-8", "replace")}
+    return {"before_header": str(path), "after_header": str(path), **texts}

@@ -1,0 +1,101 @@
+"""One site on this machine: everything about it that is fixed before it is looked at."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import places, virtualenv
+from .errors import SettingError
+from .settings import Settings
+
+# For owners other than the one who runs the deploy: nothing of root's environment.
+_PLAIN_PATH = "/usr/local/bin:/usr/bin:/bin"
+# Of one's own environment, what would make another Python or another virtualenv of it.
+_UNWANTED = re.compile(
+    r"PYTHON.*|VIRTUAL_ENV.*|CONDA.*|PIP_(USER|TARGET|PREFIX|ROOT|REQUIRE_VIRTUALENV|PYTHON)"
+    r"|UV_(PYTHON|PROJECT|TARGET|SYSTEM|CACHE).*|PYENV_VERSION|__PYVENV.*"
+)
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What the controller brings: the rendered templates (with marks, see `templates`), the files that go into
+    releases, candidates for uv, and whether the deploy runs as the person whose environment it has."""
+
+    htaccess: str
+    run_fcgi: str
+    runtime: str
+    starter: str
+    pip: str
+    uv: tuple[str, ...] = ()
+    own_environment: bool = True
+
+
+@dataclass(frozen=True)
+class Site:
+    """``env`` is the environment of tools such as pip, not of the application."""
+
+    settings: Settings
+    kit: Kit
+    owner: places.Account
+    places: places.Places
+    url: str
+    env: Mapping[str, str]
+    interpreter: virtualenv.Interpreter
+    requirements: tuple[Path, ...]
+
+    def expand(self, path: str) -> str:
+        """A path of the settings, ``~`` being the owner's home."""
+        return f"{self.owner.home}/{path[2:]}" if path.startswith("~/") else path
+
+
+def open_site(settings: Settings, kit: Kit) -> Site:
+    """Check everything that can be checked without looking at the site's state.
+
+    :raises SiteError: for what has to be put right first. Nothing has been changed.
+    """
+    owner = places.account(settings.owner)
+    if owner.uid != os.getuid():
+        me = places.account("").name
+        raise SettingError(f"The site {settings.name} is {owner.name}'s, and you are {me}. Deploy as {owner.name}, or as root.")
+    where = places.locate(settings, owner)
+    places.check_ownership(where, owner)
+    env = _environment(owner, own=kit.own_environment)
+    interpreter = virtualenv.find_interpreter(settings.python, env=env)
+    url = places.public_url(settings, owner)
+    return Site(settings, kit, owner, where, url, env, interpreter, _requirements(settings, owner, where))
+
+
+def _environment(owner: places.Account, *, own: bool) -> dict[str, str]:
+    inherited = {key: value for key, value in os.environ.items() if not _UNWANTED.fullmatch(key)} if own else {"PATH": _PLAIN_PATH}
+    fixed = {
+        "HOME": str(owner.home),
+        "USER": owner.name,
+        "LOGNAME": owner.name,
+        "LANG": "C.UTF-8",
+        "NO_COLOR": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_NO_PROGRESS": "1",
+    }
+    return {**inherited, **fixed}
+
+
+def _requirements(settings: Settings, owner: places.Account, where: places.Places) -> tuple[Path, ...]:
+    wanted = settings.requirements
+    if not wanted:
+        path = where.site / "requirements.txt"
+        return (path,) if path.is_file() else ()
+    if wanted == "none":
+        return ()
+    path = Path(owner.home, wanted[2:]) if wanted.startswith("~/") else where.site / wanted
+    if not path.is_file():
+        raise SettingError(
+            f"ocf_flask_requirements is {wanted!r}, and there is no file {path}. Name one, relative to {where.site}, or none."
+        )
+    return (path,)

@@ -1,0 +1,124 @@
+"""A deployed site in a test container, looked at as a visitor (HTTP) and as its owner (a shell).
+
+Molecule's verify step runs these tests for each container, and names it in the environment.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# The three ways to the same site: a user directory, a virtual host on the web space, one on the site's directory.
+HOSTS = {
+    "user directory": ("www.example.test", "/~alice/{site}"),
+    "virtual host on the web space": ("alice.example.test", "/{site}"),
+    "virtual host on the site": ("flasky.example.test", ""),
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    text: str
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """``output`` is all that the user saw."""
+
+    returncode: int
+    output: str
+
+    @property
+    def changed(self) -> bool:
+        return "changed=1" in self.output
+
+
+class Container:
+    """The test host: shell, web server, and the deploy as staff run it."""
+
+    def __init__(self) -> None:
+        self.host = os.environ["OCF_FLASK_TEST_HOST"]
+        self.name = os.environ["OCF_FLASK_TEST_CONTAINER"]
+        self.address = os.environ["OCF_FLASK_TEST_ADDRESS"]
+
+    def shell(self, command: str, user: str = "alice", *, check: bool = True, stdin: str | None = None) -> str:
+        """What a command of the user's prints."""
+        completed = subprocess.run(
+            ["docker", "exec", "--interactive", "--user", user, self.name, "bash", "-lc", command],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=180,
+        )
+        assert not check or completed.returncode == 0, completed.stdout + completed.stderr
+        return completed.stdout + completed.stderr
+
+    def visit(self, path: str, host: str = "www.example.test", *, method: str = "GET", **headers: str) -> Answer:
+        """One request, the path sent just as it is."""
+        connection = http.client.HTTPConnection(self.address, timeout=60)
+        try:
+            connection.request(method, path, headers={"Host": host, **{k.replace("_", "-"): v for k, v in headers.items()}})
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read().decode("utf-8", "replace"))
+        finally:
+            connection.close()
+
+    def deploy(self, site: str, *arguments: str, owner: str = "alice", roles_path: Path = ROOT / "roles") -> Deploy:
+        """The real playbook against this host, with the settings that every test needs."""
+        settings = [f"site={site}", "ocf_flask_url=http://www.example.test/~{owner}/{name}/"]
+        settings += [f"owner={owner}"] if owner else []
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "molecule/shared/inventory", "--limit", self.host]
+        for one in settings:
+            command += ["-e", one]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTEST_"))}
+        environment["ANSIBLE_ROLES_PATH"] = str(roles_path)
+        completed = subprocess.run(
+            [*command, "deploy.yml", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
+        )
+        return Deploy(completed.returncode, completed.stdout + completed.stderr)
+
+
+class Site:
+    """One site of an account, with files of its own."""
+
+    def __init__(self, container: Container, name: str, owner: str = "alice") -> None:
+        self.container = container
+        self.name = name
+        self.owner = owner
+        self.directory = f"/services/http/users/{owner[0]}/{owner}/{name}"
+        self.private = f"/home/{owner[0]}/{owner[:2]}/{owner}/.ocf-flask/{name}"
+
+    def write(self, path: str, content: str) -> None:
+        target = f"{self.directory}/{path}"
+        self.shell(f'mkdir -p "$(dirname {target})" && cat > {target}', stdin=content)
+
+    def read(self, path: str) -> str:
+        return self.shell(f"cat {self.directory}/{path}")
+
+    def shell(self, command: str, *, check: bool = True, stdin: str | None = None) -> str:
+        return self.container.shell(command, self.owner, check=check, stdin=stdin)
+
+    def deploy(self, *arguments: str, roles_path: Path = ROOT / "roles") -> Deploy:
+        return self.container.deploy(self.name, *arguments, owner=self.owner, roles_path=roles_path)
+
+    def deployed(self, *arguments: str) -> Deploy:
+        """A deploy that has to succeed."""
+        done = self.deploy(*arguments)
+        assert done.returncode == 0, done.output
+        return done
+
+    def visit(self, path: str = "/", **headers: str) -> Answer:
+        """A page of the site, on the host for user directories."""
+        return self.container.visit(f"/~{self.owner}/{self.name}{path}", **headers)
+
+    def state(self) -> str:
+        """Everything about every file of the site: a change of any shows, an mtime's too."""
+        return self.shell(f"find {self.directory} {self.private} -printf '%p %i %m %T@ %C@ %s %l\\n' | sort")

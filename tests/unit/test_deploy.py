@@ -1,0 +1,286 @@
+"""The transaction, on this machine: real virtualenvs from wheels, a real smoke test, no web server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocf_flask import deploy as transaction
+from ocf_flask import live, release, settings, virtualenv
+from ocf_flask.outcome import Outcome
+from ocf_flask.site import Kit
+
+ROOT = Path(__file__).parents[2]
+FILES = ROOT / "roles/ocf_flask/files"
+TEMPLATES = ROOT / "roles/ocf_flask/templates"
+MANAGED = "{{ ansible_managed | comment }}"
+APP = 'from flask import Flask\n\napp = Flask(__name__)\n\n\n@app.route("/")\ndef index():\n    return "{0}"\n'
+
+
+@pytest.fixture(scope="session", name="wheels")
+def _wheels() -> Path:
+    subprocess.run([str(ROOT / "molecule/image/wheels")], check=True, env={**os.environ, "PYTHON": sys.executable})
+    return ROOT / "build/wheels"
+
+
+@pytest.fixture(scope="session", name="kit")
+def _kit() -> Kit:
+    return Kit(
+        htaccess=(TEMPLATES / "htaccess.j2").read_text().replace(MANAGED, "# Ansible managed"),
+        run_fcgi=(TEMPLATES / "run.fcgi.j2").read_text().replace(MANAGED, "# Ansible managed"),
+        runtime=(FILES / "ocf_flask_runtime.py").read_text(),
+        starter=(FILES / "flaskyapplication.py").read_text(),
+        pip=(FILES / "pip.py").read_text(),
+        uv=(str(Path(sys.executable).with_name("uv")),),
+    )
+
+
+class Site:
+    """A site in directories of its own; its URL is one that nothing serves."""
+
+    def __init__(self, base: Path, wheels: Path, kit: Kit) -> None:
+        self.web, self.private, self.kit = base / "web" / "flasky", base / "private", kit
+        self.base = {
+            "directory": str(self.web),
+            "private_directory": str(self.private),
+            "wheels": str(wheels),
+            "url": "http://localhost:9/~{owner}/{name}/",
+            "python": sys.executable,
+        }
+
+    def deploy(self, *, check: bool = False, **more: Any) -> Outcome:
+        return transaction.deploy(settings.read({"name": "flasky"}, {**self.base, **more}), self.kit, check=check)
+
+    def deployed(self, **more: Any) -> Outcome:
+        outcome = self.deploy(**more)
+        assert outcome.state == "deployed", (outcome.error, outcome.detail)
+        return outcome
+
+    def write(self, path: str, content: str) -> None:
+        target = self.web / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content)
+
+    def state(self) -> dict[str, tuple[Any, ...]]:
+        """Inode, mode, times and size of every file."""
+        found = {}
+        for path in (self.web, self.private, *self.web.rglob("*"), *self.private.rglob("*")):
+            status = path.lstat()
+            found[str(path)] = (status.st_ino, status.st_mode, status.st_mtime_ns, status.st_size)
+        return found
+
+    def serving(self) -> tuple[bytes, bytes, str]:
+        return (self.web / "run.fcgi").read_bytes(), (self.web / ".htaccess").read_bytes(), os.readlink(self.web / "venv")
+
+    def releases(self) -> list[str]:
+        return sorted(path.name for path in (self.private / "releases").iterdir())
+
+
+@pytest.fixture(name="site")
+def _site(tmp_path_factory: pytest.TempPathFactory, wheels: Path, kit: Kit) -> Site:
+    # A shebang has room for 127 characters.
+    return Site(tmp_path_factory.mktemp("d"), wheels, kit)
+
+
+@pytest.mark.parametrize("uv", ["", "none"], ids=["uv", "pip"])
+def test_a_first_deploy_makes_everything_and_a_second_touches_nothing(site: Site, uv: str) -> None:
+    first = site.deployed(uv=uv)
+    assert set(first.changes) == {"directory", "htaccess", "run_fcgi", "virtualenv", "packages", "code"}
+    assert (first.tested["status"], first.flask) == (200, "3.1.3")
+    assert (site.web / "flaskyapplication.py").read_text() == site.kit.starter
+    assert list(site.private.glob("releases/*/venv/lib/python*/site-packages/flask/__pycache__/app.*.pyc"))
+    assert not (site.private / "tmp").exists()
+    before = site.state()
+    second = site.deploy(uv=uv)
+    assert (second.state, second.changes, second.diff) == ("unchanged", {}, [])
+    assert site.state() == before
+
+
+def test_check_mode_on_a_fresh_account_makes_nothing(site: Site) -> None:
+    outcome = site.deploy(check=True)
+    assert outcome.state == "would change" and len(outcome.diff) == 4
+    assert not site.web.exists() and not site.private.exists()
+
+
+def test_a_change_of_code_clones_the_virtualenv_without_using_its_space_again(site: Site) -> None:
+    site.deployed()
+    site.write("flaskyapplication.py", APP.format("two"))
+    outcome = site.deployed()
+    assert outcome.changes["code"] == ["flaskyapplication.py changed"]
+    assert "virtualenv" not in outcome.changes and outcome.changes["packages"] == []
+    first, second = [site.private / "releases" / name / "venv" for name in site.releases()]
+    (one,) = first.glob("lib/python*/site-packages/flask/app.py")
+    assert one.samefile(second / one.relative_to(first))
+    assert (second / "bin/flask").read_text().startswith(f"#!{second}/bin/python")
+
+
+def test_a_package_that_is_added_keeps_the_versions_of_the_others(site: Site) -> None:
+    site.deployed(packages=["markupsafe==3.0.4"])
+    outcome = site.deployed(packages=["flask-login"])
+    assert outcome.changes["packages"] == ["flask-login 0.6.3 installed"]
+    assert any("markupsafe==3.0.4 was dropped" in note for note in outcome.notes)
+
+
+def test_an_interpreter_that_is_gone_is_replaced_with_the_same_packages(site: Site) -> None:
+    site.deployed(packages=["flask-login"])
+    python = site.web / "venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/usr/bin/python3.5")
+    outcome = site.deployed(packages=["flask-login"])
+    assert outcome.changes["virtualenv"][0].startswith("made anew with Python") and outcome.changes["packages"] == []
+    assert os.access(site.web / "venv" / "bin" / "python", os.X_OK)
+
+
+def test_a_failed_deploy_leaves_what_serves_and_no_leftovers(site: Site) -> None:
+    site.deployed()
+    before, releases = site.serving(), site.releases()
+    site.write("flaskyapplication.py", "def broken(:\n")
+    outcome = site.deploy()
+    assert outcome.state == "failed" and "SyntaxError" in outcome.error and "line 1" in outcome.detail
+    assert f"cp -a {site.private}/releases/{releases[0]}/app/. {site.web}/" in outcome.advice
+    assert (site.serving(), site.releases()) == (before, releases)
+    assert not [path for path in site.web.iterdir() if path.name.startswith(".ocf-flask")]
+
+
+def test_a_failed_first_deploy_leaves_no_site(site: Site) -> None:
+    outcome = site.deploy(packages=["nosuchpackage"])
+    assert outcome.state == "failed" and "nosuchpackage" in outcome.detail
+    assert not site.web.exists() and site.releases() == []
+
+
+class Interrupted(BaseException):
+    """As abrupt as a kill: nothing in the transaction expects it."""
+
+
+STEPS: dict[str, tuple[Any, str]] = {
+    "building": (virtualenv, "build"),
+    "cloning": (virtualenv, "clone"),
+    "copying the code": (transaction.code, "copy"),
+    "testing": (transaction.smoke, "smoke_test"),
+    "recording": (release, "write"),
+    "asking before the switch": (live, "ask"),
+    "putting run.fcgi": (transaction, "_put_run_fcgi"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_error_in_any_step_leaves_the_old_site_and_the_next_deploy_clean(site: Site, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    site.deployed()
+    before = site.serving()
+    site.write("flaskyapplication.py", APP.format("two"))
+    more = {"packages": ["flask-login"]} if step == "building" else {}
+    with monkeypatch.context() as patch:
+        patch.setattr(*STEPS[step], _interrupt)
+        with pytest.raises(Interrupted):
+            site.deploy(**more)
+    assert site.serving() == before and len(site.releases()) == 1
+    site.deployed(**more)
+    assert site.serving() != before
+
+
+def _interrupt(*_: Any, **__: Any) -> None:
+    raise Interrupted
+
+
+def test_what_a_killed_deploy_left_is_swept_by_the_next(site: Site) -> None:
+    site.deployed()
+    half = site.private / "releases" / "20200101-000000"
+    (half / "venv").mkdir(parents=True)
+    (site.private / "tmp").mkdir()
+    (site.web / ".ocf-flask-new-run.fcgi").write_text("half")
+    site.write("flaskyapplication.py", APP.format("two"))
+    site.deployed()
+    assert not half.exists() and not (site.private / "tmp").exists() and not (site.web / ".ocf-flask-new-run.fcgi").exists()
+
+
+def test_old_releases_go_but_none_that_was_live_within_the_hour(site: Site) -> None:
+    for text in ("one", "two", "three"):
+        site.write("flaskyapplication.py", APP.format(text))
+        site.deployed(keep=1)
+    assert len(site.releases()) == 3
+    for name in site.releases()[:2]:
+        os.utime(site.private / "releases" / name / "live", (time.time() - 4000,) * 2)
+    site.write("flaskyapplication.py", APP.format("four"))
+    site.deployed(keep=1)
+    assert len(site.releases()) == 2, "the live one, and the one that was live just now"
+
+
+def test_run_fcgi_is_a_new_inode_and_newer_even_than_a_time_in_the_future(site: Site) -> None:
+    site.deployed()
+    run_fcgi = site.web / "run.fcgi"
+    future = time.time() + 5000
+    os.utime(run_fcgi, (future, future))
+    inode = run_fcgi.stat().st_ino
+    site.write("flaskyapplication.py", APP.format("two"))
+    site.deployed()
+    assert run_fcgi.stat().st_mtime >= int(future) + 1 and run_fcgi.stat().st_ino != inode
+    (kept,) = site.web.glob(".ocf-flask-run.fcgi.*")
+    assert kept.stat().st_ino == inode, "the old inode is still taken, so the file system cannot reuse it"
+
+
+@pytest.mark.parametrize("damage", ["run.fcgi mode", "run.fcgi content", ".htaccess", "venv link", "directory mode"])
+def test_what_was_damaged_is_repaired_without_a_new_release(site: Site, damage: str) -> None:
+    site.deployed()
+    before, releases = site.serving(), site.releases()
+    actions: dict[str, Callable[[], object]] = {
+        "run.fcgi mode": lambda: (site.web / "run.fcgi").chmod(0o660),
+        "run.fcgi content": lambda: (site.web / "run.fcgi").write_bytes(before[0] + b"# mine\n"),
+        ".htaccess": lambda: (site.web / ".htaccess").write_bytes(before[1].replace(b"CGIPassAuth On", b"")),
+        "venv link": (site.web / "venv").unlink,
+        "directory mode": lambda: site.web.chmod(0o777),
+    }
+    actions[damage]()
+    site.deployed()
+    assert (site.serving(), site.releases()) == (before, releases)
+    assert (site.web / "run.fcgi").stat().st_mode & 0o122 == 0o100 and site.web.stat().st_mode & 0o022 == 0
+    assert site.deploy().state == "unchanged"
+
+
+def test_a_file_that_a_user_has_where_the_starter_would_go_is_never_replaced(site: Site) -> None:
+    (site.web / "flaskyapplication").mkdir(parents=True)
+    site.write("flaskyapplication/__init__.py", APP.format("a package"))
+    site.deployed()
+    assert not (site.web / "flaskyapplication.py").exists()
+
+
+def test_a_virtualenv_of_the_users_own_stays(site: Site) -> None:
+    site.write("venv/pyvenv.cfg", "mine")
+    outcome = site.deploy()
+    assert outcome.state == "deployed" and any("is yours and stays" in note for note in outcome.notes)
+    assert (site.web / "venv/pyvenv.cfg").read_text() == "mine"
+
+
+def test_the_site_of_another_account_is_refused_with_what_to_do(site: Site) -> None:
+    other = "nobody" if os.getuid() == 0 else "root"
+    outcome = site.deploy(owner=other)
+    assert outcome.state == "failed" and f"is {other}'s, and you are" in outcome.error
+    assert not site.web.exists()
+
+
+def test_a_release_records_its_settings_and_versions(site: Site) -> None:
+    outcome = site.deployed(packages=["flask-login"])
+    manifest = json.loads((site.private / "releases" / outcome.release / "manifest.json").read_text())
+    assert manifest["packages"]["flask-login"] == "0.6.3" and manifest["settings"]["packages"] == ["flask-login"]
+    assert stat_modes(site.private) == {0o700}
+
+
+def stat_modes(path: Path) -> set[int]:
+    return {path.stat().st_mode & 0o777}
+
+
+def test_a_full_disk_is_said_as_that(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device", "x")
+
+    monkeypatch.setattr(transaction.code, "copy", full)
+    outcome = site.deploy()
+    assert outcome.state == "failed" and outcome.error == "No space left on device: x." and "du -sh" in outcome.advice
+    assert not site.web.exists()

@@ -1,0 +1,197 @@
+"""A user's .htaccess and our block in it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+
+from ocf_flask import htaccess
+from ocf_flask.errors import SiteError
+
+BLOCK = b"SetHandler fcgid-script\nRewriteEngine On\nRewriteRule ^ - [END]\n"
+OURS = htaccess.BEGIN + b"\n" + BLOCK + htaccess.END + b"\n"
+RECIPE = (
+    b"RewriteEngine On\n"
+    b"RewriteBase /\n"
+    b"RewriteCond %{REQUEST_FILENAME} !-f\n"
+    b"RewriteRule ^(.*)$ /~username/flasky/run.fcgi/$1 [QSA,L]\n"
+)  # fmt: skip
+
+# What users write, odd line ends and bytes that are no text included; no marker and no recipe.
+_LINE = st.one_of(
+    st.sampled_from(
+        [
+            b"AuthType Basic", b"Require valid-user", b"# caf\xe9", b"", b"RewriteEngine On", b"RewriteBase /", b"\tDeny from all  ",
+            b"RewriteRule ^old$ /new [R]", b"RewriteCond %{HTTPS} off", b"# BEGINNER ocf_flasky", b"foo \\", b"a\rb", b"\xff\xfe\x00", b"<If true>",
+        ]
+    ),
+    st.binary(max_size=12).filter(lambda line: b"\n" not in line and b"ocf_flask" not in line),
+)  # fmt: skip
+_FILE = st.builds(
+    lambda lines, end, last: end.join(lines) + (end if last else b""),
+    st.lists(_LINE, max_size=8),
+    st.sampled_from([b"\n", b"\r\n"]),
+    st.booleans(),
+)
+
+
+def merged(present: bytes) -> bytes:
+    return htaccess.merge(present, BLOCK).content
+
+
+def test_a_new_file_is_our_block() -> None:
+    assert merged(b"") == OURS
+
+
+@limits(max_examples=150, deadline=None)
+@given(_FILE)
+@example(b"a\r")
+@example(b"Redirect /a \\\n")
+def test_what_the_user_wrote_stays_byte_for_byte(present: bytes) -> None:
+    content = merged(present)
+    assert content.startswith(present)
+    # A line that was not ended is ended; one that goes on in the next is.
+    assert content[len(present) :] in (OURS, b"\n" + OURS, b"\n\n" + OURS)
+
+
+@limits(max_examples=150, deadline=None)
+@given(_FILE, _FILE, st.booleans())
+def test_merging_twice_is_merging_once(above: bytes, below: bytes, recipe: bool) -> None:
+    once = merged(above + (b"\n" + RECIPE if recipe else b"") + below)
+    assert merged(once) == once
+    assert once.count(htaccess.BEGIN) == 1
+
+
+@limits(max_examples=100, deadline=None)
+@given(_FILE, _FILE, st.binary(max_size=30))
+def test_a_new_block_stands_where_the_old_one_stood(above: bytes, below: bytes, other: bytes) -> None:
+    first = htaccess.merge(above, b"Old directive\n").content
+    content = htaccess.merge(first + below, BLOCK).content
+    assert content == first[: first.index(htaccess.BEGIN)] + OURS + below
+
+
+@limits(max_examples=100, deadline=None)
+@given(_FILE, _FILE)
+def test_removing_the_block_leaves_what_the_user_wrote(above: bytes, below: bytes) -> None:
+    first = merged(above)
+    assert htaccess.remove(first + below) == first[: first.index(htaccess.BEGIN)] + below
+
+
+def test_our_directives_can_be_read_back() -> None:
+    assert htaccess.block_of(b"a\n" + OURS + b"b\n") == BLOCK
+    assert htaccess.block_of(b"a\n") is None
+    assert htaccess.block_of(OURS + OURS) is None
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        RECIPE,
+        RECIPE.replace(b"\n", b"\r\n"),
+        RECIPE.rstrip(b"\n"),
+        RECIPE.lower().replace(b"%{request_filename}", b"%{REQUEST_FILENAME}"),
+        RECIPE.upper().replace(b"RUN.FCGI", b"run.fcgi"),
+        RECIPE.replace(b" ", b"   \t"),
+        b"".join(b"    " + line + b"  \n" for line in RECIPE.splitlines()),
+        RECIPE.replace(b"\n", b"\n\n"),
+        RECIPE.replace(b"RewriteBase /\n", b""),
+        RECIPE.replace(b"RewriteBase /", b"RewriteBase /~alice/flasky/"),
+        RECIPE.replace(b"RewriteEngine On\nRewriteBase /\n", b"RewriteBase /\nRewriteEngine On\n"),
+        RECIPE.replace(b" [QSA,L]", b""),
+        RECIPE.replace(b"/~username/flasky/", b""),
+        RECIPE.replace(b"!-f\n", b"!-f\nRewriteCond %{REQUEST_FILENAME} !-d\n"),
+        RECIPE + RECIPE,
+    ],
+)  # fmt: skip
+def test_the_recipes_lines_are_replaced_whatever_their_case_and_blanks(recipe: bytes) -> None:
+    found = htaccess.merge(b"AuthType Basic\n" + recipe + (b"" if recipe.endswith(b"\n") else b"\n") + b"ErrorDocument 404 /x\n", BLOCK)
+    left = found.content.replace(OURS, b"@\n")
+    assert [line for line in left.split(b"\n") if line.strip()] == [b"AuthType Basic", b"@", b"ErrorDocument 404 /x"]
+    assert len(found.replaced) == len([line for line in recipe.splitlines() if line.strip()])
+    assert found.taking == ()
+
+
+def test_a_comment_between_the_recipes_lines_stays() -> None:
+    content = merged(RECIPE.replace(b"RewriteCond", b"# not for files\nRewriteCond"))
+    assert content == OURS + b"# not for files\n"
+
+
+def test_no_condition_of_the_recipe_is_left_to_hold_for_our_rule() -> None:
+    assert b"!-f" not in merged(RECIPE.replace(b"!-f\n", b"!-f\n\n# the app\n\n"))
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        b"RewriteEngine On\nRewriteRule ^old$ /new [R,L]\n",
+        b"RewriteEngine On\nRewriteBase /\nRewriteCond %{REQUEST_FILENAME} !-f\nRewriteRule ^(.*)$ index.php/$1 [L]\n",
+        RECIPE.replace(b"RewriteRule", b"RewriteCond %{HTTPS} on\nRewriteRule"),
+        b"#" + RECIPE.splitlines()[-1] + b"\n",
+    ],
+)
+def test_rules_that_are_not_the_recipes_stay(user: bytes) -> None:
+    found = htaccess.merge(user, BLOCK)
+    assert found.content == user + OURS
+    assert found.replaced == ()
+
+
+def test_the_recipe_below_our_block_goes_too() -> None:
+    found = htaccess.merge(OURS + b"Require all granted\n" + RECIPE, BLOCK)
+    assert found.content == OURS + b"Require all granted\n"
+    assert len(found.replaced) == 4
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RewriteRule ^x$ /y [R]", "  redirect /a /b", "RedirectMatch 301 ^/a /b", "SetHandler None", "AddHandler cgi-script .py",
+        "DirectoryIndex index.html", "FallbackResource /x", "RewriteEngine off", "FcgidWrapper /x .fcgi", "ForceType text/plain",
+    ],
+)  # fmt: skip
+def test_a_rule_that_takes_requests_from_the_app_is_named_with_its_line(line: str) -> None:
+    assert htaccess.merge(b"AuthType Basic\n" + line.encode() + b"\r\n", BLOCK).taking == (f"line 2: {line.strip()}",)
+    end = 2 + OURS.count(b"\n")
+    assert htaccess.merge(b"AuthType Basic\n" + OURS + line.encode(), BLOCK).taking == (f"line {end}: {line.strip()}",)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "AuthType Basic",
+        "ErrorDocument 404 /x",
+        "# Redirect /a /b",
+        "Header set X SetHandler",
+        "Require valid-user",
+        "RewriteEngine On",
+        "Scripted x",
+    ],
+)
+def test_other_directives_are_not_complained_about(line: str) -> None:
+    assert htaccess.merge(line.encode(), BLOCK).taking == ()
+
+
+@pytest.mark.parametrize(
+    ("present", "said"),
+    [
+        (
+            b"a\n" + htaccess.BEGIN + b"\nb\n",
+            "has 1 line '# BEGIN ocf_flask' (line 2) and no lines '# END ocf_flask', and should have one pair",
+        ),
+        (htaccess.END + b"\n", "has no lines '# BEGIN ocf_flask' and 1 line '# END ocf_flask' (line 1)"),
+        (OURS + OURS, "2 lines '# BEGIN ocf_flask' (line 1, 6)"),
+        (htaccess.END + b"\n" + htaccess.BEGIN + b"\n", "1 line '# BEGIN ocf_flask' (line 2) and 1 line '# END ocf_flask' (line 1)"),
+    ],
+)
+def test_broken_marker_lines_are_refused_and_nobody_guesses_whose_lines_are_whose(present: bytes, said: str) -> None:
+    for act in (merged, htaccess.remove):
+        with pytest.raises(SiteError) as caught:
+            act(present)
+        assert said in caught.value.message
+        assert "Delete the marker lines and our lines between them, keep your own, then deploy again" in caught.value.message
+
+
+def test_a_line_that_goes_on_in_the_next_does_not_swallow_our_first() -> None:
+    assert merged(b"Redirect /a \\\n") == b"Redirect /a \\\n\n" + OURS
+    assert merged(b"Redirect /a \\") == b"Redirect /a \\\n\n" + OURS

@@ -1,0 +1,200 @@
+"""A run: which sites it is about, and that one of them cannot spoil the others."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocf_flask import main, workers
+from ocf_flask.errors import SettingError
+from ocf_flask.outcome import DEPLOYED, FAILED, UNCHANGED, Outcome
+from ocf_flask.site import Kit
+
+KIT = Kit("", "", "", "", "")
+ME = pwd.getpwuid(os.getuid()).pw_name
+SITES: list[dict[str, Any]] = [
+    {"name": "flasky", "owner": "alice"},
+    {"name": "shop", "owner": "bob"},
+    {"name": "flasky", "owner": "bob"},
+    {"name": "blog"},
+]
+
+
+def run(site: str = "", owner: str = "", elsewhere: tuple[str, ...] = (), **variables: Any) -> main.Run:
+    return main.Run({f"ocf_flask_{key}": value for key, value in variables.items()}, site, owner, elsewhere, KIT, check=True)
+
+
+def selected(*arguments: Any, **more: Any) -> list[tuple[str, str]]:
+    return [(entry["name"], entry.get("owner", "")) for entry in main.select(run(*arguments, **more))]
+
+
+def refusal(of: main.Run) -> str:
+    with pytest.raises(SettingError) as caught:
+        main.execute(of)
+    return caught.value.message
+
+
+def test_without_a_list_the_command_line_names_the_site() -> None:
+    assert selected("flasky") == [("flasky", "")]
+    assert selected("flasky", "alice") == [("flasky", "alice")]
+    assert selected("flasky", sites=[]) == [("flasky", "")]
+
+
+def test_without_a_list_and_a_name_the_run_says_what_to_type() -> None:
+    assert refusal(run()).startswith("Which site? Type: ansible-playbook deploy.yml -e site=NAME, for example -e site=flasky.")
+
+
+def test_a_wrong_name_on_the_command_line_is_refused() -> None:
+    assert refusal(run("my/site")).endswith("Type for example: -e site=site")
+
+
+@pytest.mark.parametrize(
+    ("site", "owner", "expected"),
+    [
+        ("", "", [("flasky", "alice"), ("shop", "bob"), ("flasky", "bob"), ("blog", "")]),
+        ("flasky", "", [("flasky", "alice"), ("flasky", "bob")]),
+        ("flasky", "bob", [("flasky", "bob")]),
+        ("", "bob", [("shop", "bob"), ("flasky", "bob")]),
+    ],
+)
+def test_with_a_list_the_command_line_selects(site: str, owner: str, expected: list[tuple[str, str]]) -> None:
+    assert selected(site, owner, sites=SITES) == expected
+
+
+def test_an_entry_without_an_owner_is_the_default_owners() -> None:
+    of = main.Run({"ocf_flask_sites": SITES, "ocf_flask_owner": "carol"}, "", "carol", (), KIT, check=True)
+    assert [entry["name"] for entry in main.select(of)] == ["blog"]
+
+
+def test_no_match_is_an_error_that_lists_the_names() -> None:
+    assert refusal(run("flaky", sites=SITES)) == "No site matches site=flaky. The sites of this inventory: blog, flasky, shop"
+    assert (
+        refusal(run("shop", "alice", sites=SITES))
+        == "No site matches site=shop owner=alice. The sites of this inventory: blog, flasky, shop"
+    )
+    assert refusal(run("flaky", elsewhere=("wiki",), sites=SITES)).endswith("The sites of this inventory: blog, flasky, shop, wiki")
+
+
+def test_a_site_of_another_host_is_no_error_here() -> None:
+    assert selected("wiki", elsewhere=("wiki",), sites=SITES) == []
+    assert selected("wiki", elsewhere=("wiki",)) == []
+    assert selected(elsewhere=("wiki",), sites=[]) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"pakages": []}, "There is no setting ocf_flask_pakages. Did you mean ocf_flask_packages?"),
+        ({"sites": "flasky"}, "ocf_flask_sites is 'flasky': it takes a list such as [{name: flasky, owner: alice}]"),
+        ({"sites": {"flasky": {}}}, "ocf_flask_sites is {'flasky': {}}: it takes a list"),
+        ({"sites": ["flasky"]}, "ocf_flask_sites has the entry 'flasky': each takes at least a name, as in {name: flasky, owner: alice}"),
+        ({"sites": [{"owner": "alice"}]}, "ocf_flask_sites has the entry {'owner': 'alice'}: each takes at least a name"),
+        ({"sites": [{"name": ""}]}, "each takes at least a name"),
+    ],
+)
+def test_what_is_wrong_with_a_run_stops_it_before_anything_changes(variables: dict[str, Any], message: str) -> None:
+    assert message in refusal(run("flasky", **variables))
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"name": "a"}, f"The sites a and a of {ME} have the same name, a. Give each its own."),
+        ({"name": "a", "owner": ME}, f"The sites a and a of {ME} have the same name, a. Give each its own."),
+        ({"name": "b", "directory": "~/public_html/a"}, "have the same directory, "),
+        ({"name": "b", "directory": "~//public_html/./a/"}, "have the same directory, "),
+        ({"name": "b", "private_directory": "~/.ocf-flask/a"}, "have the same private_directory, "),
+    ],
+)
+def test_two_sites_in_one_place_stop_the_run(other: dict[str, Any], message: str) -> None:
+    assert message in refusal(run(sites=[{"name": "a"}, other]))
+
+
+def test_what_is_wrong_with_one_site_fails_that_site_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "deploy", lambda settings, kit, check: Outcome(settings.name, state=UNCHANGED))
+    entries = [
+        {"name": "a", "keep": 0},
+        {"name": "b"},
+        {"name": "c", "owner": "nobody-of-that-name"},
+        {"name": "../d"},
+        {"name": "e", "x": 1},
+        {"name": "f"},
+    ]
+    outcomes = main.execute(run(sites=entries))
+    assert [(outcome.name, outcome.state) for outcome in outcomes] == [
+        ("a", FAILED), ("b", UNCHANGED), ("c", FAILED), ("../d", FAILED), ("e", FAILED), ("f", UNCHANGED),
+    ]  # fmt: skip
+    assert [outcome.error.partition(":")[0] for outcome in outcomes if outcome.error][:2] == ["ocf_flask_keep is 0", "ocf_flask_owner"]
+    found = main.result(outcomes)
+    assert found["failed"] is True
+    assert found["changed"] is False
+    assert found["msg"].splitlines()[0] == "a: ocf_flask_keep is 0: it takes a whole number from 1 to 100."
+    assert len(found["msg"].splitlines()) == 4
+
+
+def answered(answer: Mapping[str, Any] | str, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+    monkeypatch.setattr(workers, "run", lambda jobs, slots: [answer for _ in jobs])
+    (outcome,) = main.execute(run("flasky"))
+    return outcome
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"x": 1},
+        {"name": "x", "state": "splendid"},
+        {"name": "x", "notes": [{}]},
+        {"name": "x", "tested": {"status": []}},
+        {"name": "x", "changes": {"a": 1}},
+    ],
+)
+def test_an_answer_that_is_none_fails_its_site_and_the_report_is_still_written(
+    answer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = answered(answer, monkeypatch)
+    assert (outcome.name, outcome.state, outcome.error) == ("flasky", FAILED, "The deploy's answer has not the form of one.")
+    assert "flasky was not deployed." in main.result([outcome])["report"]
+
+
+def test_a_worker_cannot_speak_for_another_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert answered(asdict(Outcome("bank", state=DEPLOYED)), monkeypatch).name == "flasky"
+
+
+def test_a_worker_that_ended_without_an_answer_is_shown_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = answered("The deploy ended without an answer (status 1). Traceback:\n  File", monkeypatch)
+    assert (outcome.error, outcome.detail) == ("The deploy ended without an answer (status 1). Traceback:", "  File")
+
+
+def test_the_worker_has_time_for_all_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[workers.Job] = []
+
+    def take(jobs: list[workers.Job], slots: int) -> list[str]:
+        seen.extend(jobs)
+        return [""] * len(jobs)
+
+    monkeypatch.setattr(workers, "run", take)
+    main.execute(run("flasky", timeouts={"lock": 10, "build": 20, "live": 30}, smoke_test={"timeout": 40}))
+    assert seen[0].seconds > 10 + 20 + 30 + 40
+
+
+def test_a_result_has_what_programs_need() -> None:
+    done = Outcome("a", state=DEPLOYED, diff=[{"before": "", "after": "x", "before_header": "h", "after_header": "h"}])
+    found = main.result([done, Outcome("b")])
+    assert found["changed"] is True
+    assert "failed" not in found
+    assert found["diff"] == done.diff
+    assert [(site["name"], site["changed"], "diff" in site) for site in found["sites"]] == [("a", True, False), ("b", False, False)]
+    assert "a is deployed." in found["report"]
+
+
+def test_a_place_that_is_refused_is_the_failure_of_its_site(tmp_path: Path) -> None:
+    (outcome,) = main.execute(run("flasky", directory=str(tmp_path / "a"), private_directory=str(tmp_path / "a" / "b"), web_root=""))
+    assert outcome.state == FAILED
+    assert "which visitors may reach" in outcome.error

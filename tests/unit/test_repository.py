@@ -1,0 +1,106 @@
+"""What is written in more than one place says the same in each."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+from dataclasses import asdict, fields
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from ocf_flask import settings
+
+ROOT = Path(__file__).parents[2]
+ROLE = ROOT / "roles" / "ocf_flask"
+
+
+def load_tool(name: str) -> ModuleType:
+    loader = SourceFileLoader(name, str(ROOT / "tools" / name))
+    spec = importlib.util.spec_from_loader(name, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module", name="options")
+def _options() -> dict[str, Any]:
+    spec = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())
+    options: dict[str, Any] = spec["argument_specs"]["main"]["options"]
+    return options
+
+
+def plain(value: Any) -> Any:
+    """Tuples as lists, as YAML has them."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, tuple) else value
+
+
+def test_the_spec_and_the_defaults_agree_by_value(options: dict[str, Any]) -> None:
+    defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+    assert defaults == {name: option["default"] for name, option in options.items()}
+
+
+def test_the_spec_and_the_engine_agree_by_value(options: dict[str, Any]) -> None:
+    engine = {f"ocf_flask_{key}": plain(value) for key, value in asdict(settings.Settings("x")).items() if key != "name"}
+    assert engine == {name: option["default"] for name, option in options.items() if name != "ocf_flask_sites"}
+
+
+def test_the_specs_choices_are_the_engines(options: dict[str, Any]) -> None:
+    assert options["ocf_flask_server"]["choices"] == list(settings.SERVERS)
+    assert options["ocf_flask_smoke_test"]["options"]["mode"]["choices"] == list(settings.SMOKE_TEST_MODES)
+
+
+def test_each_option_of_the_spec_is_described_in_sentences(options: dict[str, Any]) -> None:
+    inner = [one for option in options.values() for one in option.get("options", {}).values()]
+    for option in [*options.values(), *inner]:
+        assert option["type"] and option["description"].endswith("."), option
+
+
+def test_an_options_default_is_its_suboptions_defaults(options: dict[str, Any]) -> None:
+    for option in options.values():
+        if "options" in option:
+            assert option["default"] == {key: inner["default"] for key, inner in option["options"].items()}
+
+
+def test_the_readmes_table_is_the_specs() -> None:
+    readme = (ROOT / "README.md").read_text()
+    tool = load_tool("readme")
+    assert readme == tool.with_table(readme, tool.table()), "type: make readme"
+
+
+def test_every_setting_of_the_documents_exists() -> None:
+    known = {f"ocf_flask_{one.name}" for one in fields(settings.Settings)} | {"ocf_flask_sites", "ocf_flask_runtime"}
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("inventory/**/*.yml")]:
+        named = set(re.findall(r"\bocf_flask_[a-z_]+\b", path.read_text()))
+        assert named <= known, path
+
+
+def test_the_examples_are_valid_settings() -> None:
+    text = (ROOT / "inventory/sites/example.yml").read_text()
+    values = yaml.safe_load("\n".join(line[2:] for line in text.splitlines() if re.match(r"# (ocf_flask_|  )", line)))
+    assert len(values) >= 4
+    settings.read({"name": "x"}, {name.removeprefix("ocf_flask_"): value for name, value in values.items()})
+
+
+def test_no_file_names_this_machine() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name in listed:
+        path = ROOT / name
+        if path.suffix not in (".png",) and path.is_file() and name != "tests/unit/test_repository.py":
+            assert str(ROOT) + "/" not in path.read_text(), name
+
+
+def test_the_modules_documentation_names_its_parameters() -> None:
+    text = (ROOT / "plugins/modules/ocf_flask_sites.py").read_text()
+    documented = yaml.safe_load(text.partition('DOCUMENTATION = r"""')[2].partition('"""')[0])["options"]
+    spec = text.partition("argument_spec={")[2].partition("supports_check_mode")[0]
+    named = set(re.findall(r'"(\w+)": \{"type"', spec)) | set(re.findall(r'"(\w+)"', text.partition("KIT = (")[2].partition(")")[0]))
+    assert named == set(documented)

@@ -1,0 +1,433 @@
+"""Virtualenvs: built by both tools with the same result, cloned, looked at."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from ocf_flask import virtualenv
+from ocf_flask.errors import SettingError, SiteError, StepTimeout
+
+ROOT = Path(__file__).parents[2]
+PIP = (ROOT / "roles" / "ocf_flask" / "files" / "pip.py").read_text()
+ENV = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "HOME": "/nonexistent",
+    "LANG": "C.UTF-8",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "UV_PYTHON_DOWNLOADS": "never",
+}
+SYSTEM = "/usr/bin/python3"
+PACKAGES = ["blinker", "click", "flask", "itsdangerous", "jinja2", "markupsafe", "werkzeug"]
+
+
+@pytest.fixture(scope="session")
+def wheels() -> Path:
+    """A directory of wheels, downloaded once."""
+    made = subprocess.run([ROOT / "molecule" / "image" / "wheels"], capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"the wheels cannot be downloaded: {made.stderr[-300:]}")
+    return ROOT / "build" / "wheels"
+
+
+@pytest.fixture(scope="session")
+def interpreter(wheels: Path) -> virtualenv.Interpreter:
+    found = virtualenv.find_interpreter("", env=ENV)
+    tag = "cp" + "".join(found.version.split(".")[:2])
+    if not list(wheels.glob(f"markupsafe-*-{tag}-*.whl")):
+        pytest.skip(f"molecule/image/wheels.txt has no wheels for this machine's Python {found.version}")
+    return found
+
+
+def uv() -> str:
+    return shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") or ""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Builds virtualenvs below a directory with one tool."""
+
+    directory: Path
+    tool: str
+    interpreter: virtualenv.Interpreter
+    wheels: Path
+
+    def order(self, *packages: str, **more: object) -> virtualenv.Order:
+        plain = virtualenv.Order(self.interpreter, packages, (), {}, virtualenv.Source(wheels=str(self.wheels)))
+        return replace(plain, **more)  # type: ignore[arg-type]
+
+    def build(self, order: virtualenv.Order, name: str = "venv", seconds: float = 60) -> Path:
+        scratch = self.directory / f"{name}-scratch"
+        scratch.mkdir(exist_ok=True)
+        tools = virtualenv.Tools(self.tool, PIP, scratch, self.directory, ENV, time.monotonic() + seconds)
+        virtualenv.build(self.directory / name, order, tools)
+        return self.directory / name
+
+
+Benches = Callable[[str, Path], Bench]
+
+
+@pytest.fixture(scope="session")
+def bench(wheels: Path, interpreter: virtualenv.Interpreter) -> Benches:
+    def make(tool: str, directory: Path) -> Bench:
+        path = uv() if tool == "uv" else ""
+        if tool == "uv" and not path:
+            pytest.skip("there is no uv: pip install -r requirements-test.txt")
+        return Bench(directory, path, interpreter, wheels)
+
+    return make
+
+
+@pytest.fixture(scope="session", params=["uv", "pip"])
+def built(request: pytest.FixtureRequest, bench: Benches, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtualenv with Flask, made by each of the tools. Not to be changed."""
+    made = bench(request.param, tmp_path_factory.mktemp("built"))
+    return made.build(made.order("flask"))
+
+
+@pytest.fixture
+def cloned(built: Path, tmp_path: Path) -> Path:
+    virtualenv.clone(built, tmp_path / "clone")
+    return tmp_path / "clone"
+
+
+def output(*command: str | Path, **env: str) -> str:
+    return subprocess.run(list(command), env={**ENV, **env}, capture_output=True, text=True, check=True).stdout
+
+
+def shell(venv: Path, line: str) -> str:
+    return output("bash", "-c", f". {venv}/bin/activate && {line}")
+
+
+def state(venv: Path) -> dict[str, tuple[float, bytes]]:
+    """Each file's modification time and content."""
+    files = (path for path in sorted(venv.rglob("*")) if path.is_file() and not path.is_symlink())
+    return {str(path.relative_to(venv)): (path.stat().st_mtime, path.read_bytes()) for path in files}
+
+
+# Interpreters -----------------------------------------------------------------------------------------------------
+
+
+def test_without_a_wish_it_is_the_machines_python() -> None:
+    found = virtualenv.find_interpreter("", env=ENV)
+    assert found.path == os.path.realpath(found.path)
+    assert output(found.path, "-c", "import platform; print(platform.python_version())") == f"{found.version}\n"
+
+
+def test_a_version_a_name_and_a_path_are_taken() -> None:
+    found = virtualenv.find_interpreter(SYSTEM, env=ENV)
+    minor = ".".join(found.version.split(".")[:2])
+    for wish in (minor, f"python{minor}", "3", "python3", found.version):
+        assert virtualenv.find_interpreter(wish, env=ENV) == found
+
+
+def test_the_python_of_a_virtualenv_is_the_one_that_it_was_made_of(built: Path) -> None:
+    assert virtualenv.find_interpreter(f"{built}/bin/python", env=ENV) == virtualenv.find_interpreter(SYSTEM, env=ENV)
+
+
+@pytest.mark.parametrize("wish", ["3.99", "python3.99", "/nonexistent/python3", "/etc/passwd", "/bin/true", "/bin/cat"])
+def test_a_python_that_does_not_run_is_answered_with_those_that_do(wish: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        virtualenv.find_interpreter(wish, env=ENV)
+    assert caught.value.message.startswith(f"ocf_flask_python is {wish!r}, and no such Python runs on this machine. This machine has 3.")
+    assert caught.value.message.endswith("in /usr/bin. Type for example: -e ocf_flask_python=/usr/bin/python3")
+
+
+def fake(directory: Path, name: str, version: str) -> Path:
+    directory.mkdir(exist_ok=True)
+    path = directory / name
+    path.write_text(f"#!/bin/sh\necho '[\"{path}\", [{version.replace('.', ', ')}]]'\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_python_that_is_too_old_is_refused_with_the_oldest_that_is_not(tmp_path: Path) -> None:
+    with pytest.raises(SettingError) as caught:
+        virtualenv.find_interpreter(str(fake(tmp_path, "python3.8", "3.8.10")), env=ENV)
+    assert f"is '{tmp_path}/python3.8', Python 3.8.10: sites need Python 3.9 or newer. This machine has " in caught.value.message
+
+
+def test_a_python_in_the_path_is_found_and_one_of_another_version_passed_over(tmp_path: Path) -> None:
+    fake(tmp_path / "a", "python3.98", "3.97.0")
+    right = fake(tmp_path / "b", "python3.98", "3.98.1")
+    found = virtualenv.find_interpreter("3.98", env={**ENV, "PATH": f"{tmp_path}/a:{tmp_path}/b"})
+    assert found == virtualenv.Interpreter(str(right), "3.98.1")
+    with pytest.raises(SettingError):
+        virtualenv.find_interpreter("3.98.2", env={**ENV, "PATH": f"{tmp_path}/b"})
+
+
+def test_3_1_is_not_3_11(tmp_path: Path) -> None:
+    fake(tmp_path, "python3.1", "3.11.2")
+    with pytest.raises(SettingError):
+        virtualenv.find_interpreter("3.1", env={**ENV, "PATH": str(tmp_path)})
+
+
+# Names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("requirement", "name"),
+    [
+        ("flask", "flask"), ("Flask_Login>=0.6", "flask-login"), ("  rich [jupyter] ; python_version > '3'", "rich"), ("a==1", "a"),
+        ("zope.interface", "zope-interface"), ("lib @ https://example.edu/lib.whl", "lib"), ("lib@ file:///x", "lib"),
+        ("-r other.txt", ""), ("--hash=x", ""), ("# flask", ""), ("", ""), ("./lib", ""), ("../lib", ""), ("/srv/lib", ""), ("wheels/lib.whl", ""),
+        ("my-dir/lib", ""), ("https://example.edu/x.whl", ""),
+    ],
+)  # fmt: skip
+def test_the_name_in_a_requirement(requirement: str, name: str) -> None:
+    if requirement.startswith("https:"):
+        # The scheme looks like a name, and no package has it.
+        assert virtualenv.requirement_name(requirement) in ("https", "")
+        return
+    assert virtualenv.requirement_name(requirement) == name
+
+
+def test_what_is_installed_is_told_by_the_directories_names(tmp_path: Path) -> None:
+    site_packages = tmp_path / "lib" / "python3.11" / "site-packages"
+    for name in (
+        "Flask_Login-0.6.3.dist-info", "zope.interface-7.2.dist-info", "old-1.0-py3.11.egg-info", "old_two-1.0.egg-info", "~lask-3.0.dist-info",
+        "flask", "flask.py", "-x-1.dist-info",
+    ):  # fmt: skip
+        (site_packages / name).mkdir(parents=True)
+    assert virtualenv.installed(tmp_path) == {"flask-login": "0.6.3", "zope-interface": "7.2", "old": "1.0", "old-two": "1.0"}
+
+
+def test_nothing_is_installed_where_nothing_is(tmp_path: Path) -> None:
+    assert virtualenv.installed(tmp_path / "none") == {}
+    assert virtualenv.requested(tmp_path / "none") == set()
+    assert virtualenv.runs_with(tmp_path / "none") is None
+
+
+# Building ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_asked_for_is_installed_and_runs(built: Path) -> None:
+    assert list(virtualenv.installed(built)) == PACKAGES
+    assert virtualenv.requested(built) == {"flask"}
+    assert output(built / "bin" / "python", "-c", "import flask, sys; print(sys.prefix)") == f"{built}\n"
+    assert output(built / "bin" / "flask", "--version").startswith("Python 3.")
+
+
+def test_everything_has_bytecode(built: Path) -> None:
+    (site_packages,) = built.glob("lib/python3*/site-packages")
+    sources = [path for package in ("flask", "werkzeug", "jinja2", "click") for path in (site_packages / package).rglob("*.py")]
+    assert len(sources) > 80
+    missing = [path for path in sources if not list((path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"))]
+    assert missing == []
+
+
+def test_it_runs_with_the_interpreter_that_was_asked_for(built: Path, interpreter: virtualenv.Interpreter) -> None:
+    assert virtualenv.runs_with(built) == interpreter.path
+
+
+def test_an_interpreter_that_went_away_is_noticed(cloned: Path) -> None:
+    for name in os.listdir(cloned / "bin"):
+        if name.startswith("python"):
+            (cloned / "bin" / name).unlink()
+            (cloned / "bin" / name).symlink_to("/usr/bin/python3.gone")
+    assert virtualenv.runs_with(cloned) is None
+
+
+def test_a_virtualenv_has_no_copy_of_pip(built: Path) -> None:
+    (site_packages,) = built.glob("lib/python3*/site-packages")
+    assert not (site_packages / "pip").exists()
+    assert sum(path.stat().st_size for path in built.rglob("*") if not path.is_symlink()) < 15_000_000
+
+
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_a_package_that_is_not_there_fails_with_the_tools_own_reason(bench: Benches, tmp_path: Path, tool: str) -> None:
+    made = bench(tool, tmp_path)
+    with pytest.raises(SiteError) as caught:
+        made.build(made.order("flask-of-nobody"))
+    assert caught.value.message == f"The packages could not be installed. {tool} says:"
+    assert "flask-of-nobody" in caught.value.detail
+    assert re.search("No matching distribution|not found in the", caught.value.detail)
+
+
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_a_requirements_file_is_installed_and_a_wrong_line_in_it_shown(bench: Benches, tmp_path: Path, tool: str) -> None:
+    made = bench(tool, tmp_path)
+    file = tmp_path / "requirements.txt"
+    file.write_text("# mine\nitsdangerous>=2\n")
+    venv = made.build(made.order("click", files=(file,)))
+    assert list(virtualenv.installed(venv)) == ["click", "itsdangerous"]
+    assert virtualenv.requested(venv) == {"click", "itsdangerous"}
+    file.write_text("itsdangerous >>> 2\n")
+    with pytest.raises(SiteError) as caught:
+        made.build(made.order(files=(file,)), "other")
+    assert str(file) in caught.value.detail
+    assert ">>>" in caught.value.detail
+
+
+def wheel(directory: Path, name: str, version: str) -> None:
+    """An empty package."""
+    import zipfile
+
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(directory / f"{name}-{version}-py3-none-any.whl", "w") as file:
+        file.writestr(f"{name}.py", f"version = {version!r}\n")
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    """A wheel directory with two versions of `lib` and of `tool`."""
+    directory = tmp_path / "shelf"
+    directory.mkdir()
+    for name in ("lib", "tool"):
+        for version in ("1.0", "2.0"):
+            wheel(directory, name, version)
+    return directory
+
+
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+@pytest.mark.parametrize(
+    ("pins", "packages", "expected"),
+    [
+        ({}, ("lib", "tool"), {"lib": "2.0", "tool": "2.0"}),
+        ({"lib": "1.0", "tool": "1.0"}, ("lib", "tool"), {"lib": "1.0", "tool": "1.0"}),
+        ({"lib": "1.0", "gone": "7"}, ("lib",), {"lib": "1.0"}),
+        ({"lib": "1.0", "tool": "1.0"}, ("lib>=2", "tool"), {"lib": "2.0", "tool": "1.0"}),
+        ({"lib": "0.5", "tool": "1.0"}, ("lib", "tool"), None),
+    ],
+)
+def test_versions_once_installed_stay_where_they_can(
+    bench: Benches, tmp_path: Path, shelf: Path, tool: str, pins: dict[str, str], packages: tuple[str, ...], expected: dict[str, str] | None
+) -> None:
+    made = bench(tool, tmp_path)
+    found = virtualenv.installed(made.build(made.order(*packages, pins=pins, source=virtualenv.Source(wheels=str(shelf)))))
+    # A version that is to be had no more cannot stay: a newer one comes.
+    assert found == expected or (expected is None and found["lib"] == "2.0")
+
+
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_paths_in_the_list_of_packages_start_from_the_sites_directory(bench: Benches, tmp_path: Path, shelf: Path, tool: str) -> None:
+    made = bench(tool, tmp_path)
+    found = virtualenv.installed(made.build(made.order("./shelf/lib-1.0-py3-none-any.whl")))
+    assert found == {"lib": "1.0"}
+
+
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_building_stops_when_its_time_is_up(bench: Benches, tmp_path: Path, tool: str) -> None:
+    made = bench(tool, tmp_path)
+    with pytest.raises(StepTimeout, match=r"(Making the virtualenv|Installing the packages) took longer than"):
+        made.build(made.order("flask"), seconds=-1)
+
+
+def test_an_interpreter_that_cannot_make_virtualenvs_is_named_with_the_package_that_it_lacks(bench: Benches, tmp_path: Path) -> None:
+    path = tmp_path / "python3"
+    path.write_text('#!/bin/sh\necho "$0: No module named venv"\nexit 1\n')
+    path.chmod(0o755)
+    made = bench("pip", tmp_path)
+    with pytest.raises(SiteError) as caught:
+        made.build(made.order(interpreter=virtualenv.Interpreter(str(path), "3.11.2")))
+    assert caught.value.message == f"{path} cannot make virtualenvs. As root, type: apt install python3-venv"
+
+
+def test_uv_is_the_first_that_can_be_executed(tmp_path: Path) -> None:
+    good, plain = fake(tmp_path, "uv", "0.1"), tmp_path / "plain"
+    plain.write_text("")
+    assert virtualenv.find_uv(["", "/nonexistent/uv", str(plain), str(tmp_path), str(good)], env=ENV) == str(good)
+    assert virtualenv.find_uv([], env={"PATH": str(tmp_path)}) == str(good)
+    assert virtualenv.find_uv([], env={"PATH": "/nonexistent"}) == ""
+
+
+# pip for users ----------------------------------------------------------------------------------------------------
+
+
+def test_pip_works_in_an_activated_virtualenv(built: Path) -> None:
+    for command in ("pip", "pip3", "python -m pip"):
+        assert shell(built, f"{command} --version").startswith("pip ")
+    assert f"VIRTUAL_ENV={built}\n" in shell(built, "env")
+
+
+def test_pip_installs_into_the_virtualenv_of_its_own(cloned: Path, shelf: Path) -> None:
+    shell(cloned, f"pip install --quiet --no-index --find-links {shelf} lib==1.0")
+    assert virtualenv.installed(cloned)["lib"] == "1.0"
+    assert virtualenv.requested(cloned) == {"flask", "lib"}
+    assert output(cloned / "bin" / "python", "-c", "import lib; print(lib.__file__)").startswith(f"{cloned}/")
+    shell(cloned, "pip uninstall --quiet --yes lib")
+    assert "lib" not in virtualenv.installed(cloned)
+
+
+# Clones -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_clone_has_the_same_packages_and_a_prefix_of_its_own(built: Path, cloned: Path) -> None:
+    assert virtualenv.installed(cloned) == virtualenv.installed(built)
+    assert virtualenv.runs_with(cloned) == virtualenv.runs_with(built)
+    script = "import flask, sys; print(sys.prefix, flask.__file__)"
+    prefix, flask = output(cloned / "bin" / "python", "-c", script).split()
+    assert prefix == str(cloned)
+    assert flask.startswith(f"{cloned}/")
+
+
+def test_the_scripts_of_a_clone_run_in_it(built: Path, cloned: Path) -> None:
+    assert output(cloned / "bin" / "flask", "--version").startswith("Python 3.")
+    assert f"VIRTUAL_ENV={cloned}\n" in shell(cloned, "env")
+    for path in [cloned / "pyvenv.cfg", *(cloned / "bin").iterdir()]:
+        if not path.is_symlink():
+            assert str(built).encode() not in path.read_bytes(), path
+            assert path.stat().st_mode == (built / path.relative_to(cloned)).stat().st_mode
+
+
+def test_a_clone_takes_next_to_no_space(built: Path, cloned: Path) -> None:
+    own = [path for path in cloned.rglob("*") if path.is_file() and not path.is_symlink() and path.stat().st_nlink == 1]
+    assert sum(path.stat().st_size for path in own) < 50_000
+
+
+def test_the_bytecode_of_a_clone_is_valid(cloned: Path) -> None:
+    before = {name: stamp for name, (stamp, _) in state(cloned).items() if name.endswith(".pyc")}
+    said = subprocess.run(
+        [cloned / "bin" / "python", "-v", "-c", "import flask"], env=ENV, capture_output=True, text=True, check=True
+    ).stderr
+    (line,) = [
+        line
+        for line in said.splitlines()
+        if re.search(r"code object from '.*/flask/app\.pyc?'|matches .*/flask/app\.py$", line) and "matches" in line
+    ]
+    assert str(cloned) in line
+    assert {name: stamp for name, (stamp, _) in state(cloned).items() if name.endswith(".pyc")} == before
+
+
+def test_a_change_in_a_clone_leaves_the_original_untouched(built: Path, cloned: Path, shelf: Path) -> None:
+    before = state(built)
+    wheel(shelf, "click", "99.0")
+    wheel(shelf, "itsdangerous", "99.0")
+    tool = [uv(), "pip", "install", "--quiet", "--python", f"{cloned}/bin/python"] if uv() else [f"{cloned}/bin/pip", "install", "--quiet"]
+    shell(cloned, f"pip install --quiet --no-index --find-links {shelf} click==99.0")
+    output(*tool, "--no-index", "--find-links", str(shelf), "itsdangerous==99.0", UV_CACHE_DIR=str(shelf / "cache"))
+    shell(cloned, "pip uninstall --quiet --yes blinker")
+    found = virtualenv.installed(cloned)
+    assert (found["click"], found["itsdangerous"], "blinker" in found) == ("99.0", "99.0", False)
+    assert state(built) == before
+
+
+def test_the_original_can_go(built: Path, tmp_path: Path) -> None:
+    virtualenv.clone(built, tmp_path / "one")
+    virtualenv.clone(tmp_path / "one", tmp_path / "two")
+    shutil.rmtree(tmp_path / "one")
+    assert output(tmp_path / "two" / "bin" / "flask", "--version").startswith("Python 3.")
+
+
+def test_a_clone_is_made_where_files_cannot_be_linked(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    virtualenv.clone(built, tmp_path / "clone")
+    assert {name: stamp for name, (stamp, _) in state(tmp_path / "clone").items()} == {
+        name: stamp for name, (stamp, _) in state(built).items()
+    }
+    assert output(tmp_path / "clone" / "bin" / "flask", "--version").startswith("Python 3.")

@@ -1,0 +1,243 @@
+"""Workers: whatever one of them does, its parent goes on, in time."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forks import in_child
+from ocf_flask import workers
+
+Work = Callable[[], Mapping[str, Any]]
+
+
+def one(work: Work, seconds: float = 20) -> Mapping[str, Any] | str:
+    (result,) = workers.run([workers.Job("", seconds, work)], 1)
+    return result
+
+
+def hang() -> Mapping[str, Any]:
+    while True:
+        signal.pause()
+
+
+def test_no_jobs_have_no_results() -> None:
+    assert workers.run([], 1) == []
+
+
+@pytest.mark.parametrize("slots", [1, 2, 10])
+def test_results_come_in_the_order_of_the_jobs(tmp_path: Path, slots: int) -> None:
+    def work(number: int) -> Work:
+        def done() -> Mapping[str, Any]:
+            # With room for all, the first ends last.
+            if slots == 10 and number < 4:
+                while not (tmp_path / str(number + 1)).exists():
+                    time.sleep(0.002)
+            (tmp_path / str(number)).touch()
+            return {"number": number}
+
+        return done
+
+    assert workers.run([workers.Job("", 20, work(number)) for number in range(5)], slots) == [{"number": number} for number in range(5)]
+
+
+def test_no_more_run_at_a_time_than_there_are_slots(tmp_path: Path) -> None:
+    def work() -> Mapping[str, Any]:
+        mine = tmp_path / str(os.getpid())
+        mine.touch()
+        found = len(list(tmp_path.iterdir()))
+        time.sleep(0.01)
+        mine.unlink()
+        return {"running": found}
+
+    found = [result["running"] for result in workers.run([workers.Job("", 20, work)] * 8, 2) if isinstance(result, dict)]
+    assert len(found) == 8
+    assert max(found) <= 2
+
+
+def test_a_worker_that_raises_says_so() -> None:
+    result = one(lambda: {"x": 1 / 0})
+    assert isinstance(result, str)
+    assert result.startswith("The deploy ended without an answer (status 1). Traceback (most recent call last):")
+    assert result.endswith("ZeroDivisionError: division by zero")
+
+
+def test_a_worker_that_exits_says_so() -> None:
+    def work() -> Mapping[str, Any]:
+        sys.exit("enough")
+
+    assert "SystemExit: enough" in str(one(work))
+
+
+def test_a_worker_that_is_killed_is_reported() -> None:
+    def work() -> Mapping[str, Any]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return {}
+
+    assert one(work) == "The deploy ended without an answer (status -9)."
+
+
+def test_an_answer_that_is_no_json_object_is_refused() -> None:
+    for answer in (object(), {"x": object()}, [1], "text", None):
+        result = one(lambda answer=answer: answer)  # type: ignore[misc]
+        assert isinstance(result, str)
+        assert result.startswith("The deploy ended without an answer")
+
+
+def _say(said: bytes) -> Work:
+    """A worker that writes to its pipe what it likes: its owner's other processes could."""
+
+    def work() -> Mapping[str, Any]:
+        pipes = [int(name) for name in os.listdir("/proc/self/fd") if _is_writable_pipe(int(name))]
+        for pipe in pipes[-1:]:
+            left = memoryview(said)
+            while left:
+                left = left[os.write(pipe, left) :]
+        os._exit(0)
+
+    return work
+
+
+def _is_writable_pipe(descriptor: int) -> bool:
+    import fcntl
+    import stat
+
+    try:
+        return (
+            stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+            and fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
+            and descriptor > 2
+        )
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("said", [b"{", b"\xff\xff", b"[1]", b'"x"', b"[" * 200_000, b"1" * 100_000], ids=range(6))
+def test_a_pipe_that_says_nonsense_does_not_stop_the_run(said: bytes) -> None:
+    result = one(_say(said))
+    assert isinstance(result, str)
+    assert result.startswith("The deploy ended without an answer (status 0).")
+
+
+def test_a_huge_answer_is_cut_off() -> None:
+    start = time.monotonic()
+    assert (
+        one(lambda: {"x": "y" * (workers.ANSWER_LIMIT + 1)})
+        == f"The deploy's answer was larger than {workers.ANSWER_LIMIT} bytes and was refused."
+    )
+    assert time.monotonic() - start < 5
+
+
+def test_an_answer_as_large_as_allowed_is_taken() -> None:
+    size = workers.ANSWER_LIMIT - 100
+    assert one(lambda: {"x": "y" * size}) == {"x": "y" * size}
+
+
+@pytest.mark.parametrize("ignored", [(), (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)])
+def test_a_worker_that_hangs_is_ended_at_its_deadline(tmp_path: Path, ignored: tuple[signal.Signals, ...]) -> None:
+    def work() -> Mapping[str, Any]:
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
+        (tmp_path / "pid").write_text(str(os.getpid()))
+        return hang()
+
+    start = time.monotonic()
+    assert one(work, 0.5) == "The deploy took longer than 0.5 s in all and was ended."
+    assert time.monotonic() - start < 3
+    assert not Path("/proc", (tmp_path / "pid").read_text()).exists()
+
+
+def test_a_stopped_worker_is_ended_at_its_deadline() -> None:
+    def work() -> Mapping[str, Any]:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return {}
+
+    assert one(work, 0.5) == "The deploy took longer than 0.5 s in all and was ended."
+
+
+def test_a_worker_that_hangs_does_not_keep_the_others_waiting() -> None:
+    jobs = [workers.Job("", 0.5, hang), *[workers.Job("", 20, lambda: {"ok": True})] * 3]
+    start = time.monotonic()
+    assert workers.run(jobs, 2)[1:] == [{"ok": True}] * 3
+    assert time.monotonic() - start < 3
+
+
+def test_a_daemon_that_holds_the_pipe_open_costs_the_time_limit_and_not_the_answer(tmp_path: Path) -> None:
+    def work() -> Mapping[str, Any]:
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            time.sleep(30)
+            os._exit(0)
+        return {"daemon": pid}
+
+    start = time.monotonic()
+    result = one(work, 1)
+    assert time.monotonic() - start < 4
+    assert isinstance(result, dict)
+    os.kill(result["daemon"], signal.SIGKILL)
+
+
+def test_a_worker_that_closes_its_pipe_and_goes_on_is_ended() -> None:
+    def work() -> Mapping[str, Any]:
+        os.closerange(3, 100)
+        return hang()
+
+    start = time.monotonic()
+    assert str(one(work)).startswith("The deploy ended without an answer (status -9).")
+    assert time.monotonic() - start < 5
+
+
+def test_no_worker_is_left_when_the_run_is_interrupted(tmp_path: Path) -> None:
+    def work() -> Mapping[str, Any]:
+        (tmp_path / "pid.new").write_text(str(os.getpid()))
+        (tmp_path / "pid.new").rename(tmp_path / "pid")
+        os.kill(os.getppid(), signal.SIGINT)
+        return hang()
+
+    def interrupted() -> str:
+        try:
+            workers.run([workers.Job("", 20, work)], 1)
+        except KeyboardInterrupt:
+            return "interrupted"
+        return "not interrupted"
+
+    assert in_child(interrupted) == "interrupted"
+    assert not Path("/proc", (tmp_path / "pid").read_text()).exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another account")
+def test_a_worker_of_root_is_its_owner_for_good() -> None:
+    def work() -> Mapping[str, Any]:
+        regained = True
+        try:
+            os.setuid(0)
+        except PermissionError:
+            regained = False
+        mask = os.umask(0)
+        return {
+            "ids": [*os.getresuid(), *os.getresgid()], "groups": os.getgroups(), "home": os.environ["HOME"], "user": os.environ["USER"],
+            "umask": mask, "cwd": os.getcwd(), "regained": regained,
+        }  # fmt: skip
+
+    nobody = pwd.getpwnam("nobody")
+    (result,) = workers.run([workers.Job("nobody", 20, work)], 1)
+    assert result == {
+        "ids": [nobody.pw_uid] * 3 + [nobody.pw_gid] * 3, "groups": os.getgrouplist("nobody", nobody.pw_gid), "home": nobody.pw_dir,
+        "user": "nobody", "umask": 0o022, "cwd": "/", "regained": False,
+    }  # fmt: skip
+    assert os.getuid() == 0
+
+
+def test_an_owner_that_is_gone_fails_alone() -> None:
+    results = workers.run([workers.Job("nobody-of-that-name", 20, dict), workers.Job("", 20, lambda: {"ok": 1})], 2)
+    assert "KeyError" in str(results[0])
+    assert results[1] == {"ok": 1}
