@@ -43,7 +43,7 @@ def service(root: Path, alice: places.Account) -> Settings:
 
 @pytest.fixture
 def ordinary() -> Settings:
-    return Settings("flasky", web_root="/nonexistent")
+    return Settings("flasky", web_root="/no/such/web-root")
 
 
 def refusal(settings: Settings, owner: places.Account) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from .errors import SiteError, StepTimeout
 
@@ -67,7 +68,7 @@ def run(command: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, sec
 
 @contextmanager
 def contained(
-    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdin: int | None, stdout: int | object
+    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdin: int | None, stdout: IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program in a session of its own that ends, with all its descendants, when the block does."""
     process = subprocess.Popen(
@@ -77,7 +78,7 @@ def contained(
         stdin=stdin,
         stdout=stdout,
         stderr=subprocess.STDOUT,
-        start_new_session=True,  # type: ignore[arg-type]
+        start_new_session=True,
         preexec_fn=_end_by_kill,
     )
     try:
