@@ -186,16 +186,6 @@ def test_a_daemon_that_holds_the_pipe_open_costs_the_time_limit_and_not_the_answ
     os.kill(result["daemon"], signal.SIGKILL)
 
 
-def test_a_worker_that_closes_its_pipe_and_goes_on_is_ended() -> None:
-    def work() -> Mapping[str, Any]:
-        os.closerange(3, 100)
-        return hang()
-
-    start = time.monotonic()
-    assert str(one(work)).startswith("The deploy ended without an answer (status -9).")
-    assert time.monotonic() - start < 5
-
-
 def test_no_worker_is_left_when_the_run_is_interrupted(tmp_path: Path) -> None:
     def work() -> Mapping[str, Any]:
         (tmp_path / "pid.new").write_text(str(os.getpid()))
