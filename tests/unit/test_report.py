@@ -102,6 +102,15 @@ def test_a_failure_in_one_line(error: str, detail: str, line: str) -> None:
     assert report.cause(Outcome("flasky", state=FAILED, error=error, detail=detail)) == line
 
 
+@pytest.mark.parametrize("char", ["\x1b", "\x07", "\r", "\b", "\x9b", "\u202e", "\u2028", "\udce9", "\0", "\x7f"])
+def test_what_a_terminal_would_act_on_is_not_let_through(char: str) -> None:
+    outcome = Outcome("flasky", state=FAILED, error=f"a{char}[2Jb", detail=f"c{char}d")
+    for said in (report.lines([outcome]), report.cause(outcome)):
+        assert char not in said
+        assert "a\N{REPLACEMENT CHARACTER}" in said
+        said.encode()
+
+
 def test_a_line_end_of_windows_is_a_line_end() -> None:
     assert report.printable("a\r\nb") == "a\nb"
 

@@ -210,6 +210,13 @@ def test_nothing_is_installed_where_nothing_is(tmp_path: Path) -> None:
 # Building ---------------------------------------------------------------------------------------------------------
 
 
+def test_what_was_asked_for_is_installed_and_runs(built: Path) -> None:
+    assert list(virtualenv.installed(built)) == PACKAGES
+    assert "flask" in virtualenv.requested(built)
+    assert output(built / "bin" / "python", "-c", "import flask, sys; print(sys.prefix)") == f"{built}\n"
+    assert output(built / "bin" / "flask", "--version").startswith("Python 3.")
+
+
 def test_everything_has_bytecode(built: Path) -> None:
     (site_packages,) = built.glob("lib/python3*/site-packages")
     sources = [path for package in ("flask", "werkzeug", "jinja2", "click") for path in (site_packages / package).rglob("*.py")]
@@ -246,6 +253,21 @@ def test_a_package_that_is_not_there_fails_with_the_tools_own_reason(bench: Benc
     assert re.search("No matching distribution|not found in the", caught.value.detail)
 
 
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_a_requirements_file_is_installed_and_a_wrong_line_in_it_shown(bench: Benches, tmp_path: Path, tool: str) -> None:
+    made = bench(tool, tmp_path)
+    file = tmp_path / "requirements.txt"
+    file.write_text("# mine\nitsdangerous>=2\n")
+    venv = made.build(made.order("click", files=(file,)))
+    assert list(virtualenv.installed(venv)) == ["click", "itsdangerous"]
+    assert virtualenv.requested(venv) == {"click", "itsdangerous"}, "both tools mark what is asked for by name"
+    file.write_text("itsdangerous >>> 2\n")
+    with pytest.raises(SiteError) as caught:
+        made.build(made.order(files=(file,)), "other")
+    assert file.name in caught.value.detail
+    assert ">>>" in caught.value.detail
+
+
 def wheel(directory: Path, name: str, version: str) -> None:
     """An empty package."""
     import zipfile
@@ -267,6 +289,27 @@ def shelf(tmp_path: Path) -> Path:
         for version in ("1.0", "2.0"):
             wheel(directory, name, version)
     return directory
+
+
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+@pytest.mark.parametrize(
+    ("pins", "packages", "expected"),
+    [
+        ({}, ("lib", "tool"), {"lib": "2.0", "tool": "2.0"}),
+        ({"lib": "1.0", "tool": "1.0"}, ("lib", "tool"), {"lib": "1.0", "tool": "1.0"}),
+        ({"lib": "1.0", "gone": "7"}, ("lib",), {"lib": "1.0"}),
+        ({"lib": "1.0", "tool": "1.0"}, ("lib>=2", "tool"), {"lib": "2.0", "tool": "1.0"}),
+        ({"lib": "1.0", "tool": "1.0", "gone": "7"}, ("lib>=2", "tool"), {"lib": "2.0", "tool": "1.0"}),
+        # A version that is to be had no more cannot stay.
+        ({"lib": "0.5", "tool": "1.0"}, ("lib", "tool"), {"lib": "2.0", "tool": "1.0"}),
+    ],
+)
+def test_versions_once_installed_stay_where_they_can(
+    bench: Benches, tmp_path: Path, shelf: Path, tool: str, pins: dict[str, str], packages: tuple[str, ...], expected: dict[str, str]
+) -> None:
+    made = bench(tool, tmp_path)
+    order = made.order(*packages, pins=pins, source=virtualenv.Source(wheels=str(shelf)))
+    assert virtualenv.installed(made.build(order)) == expected
 
 
 @pytest.mark.parametrize("tool", ["uv", "pip"])
@@ -308,6 +351,16 @@ def test_pip_works_in_an_activated_virtualenv(built: Path) -> None:
     for command in ("pip", "pip3", "python -m pip"):
         assert shell(built, f"{command} --version").startswith("pip ")
     assert f"VIRTUAL_ENV={built}\n" in shell(built, "env")
+
+
+def test_pip_installs_into_the_virtualenv_of_its_own(cloned: Path, shelf: Path) -> None:
+    before = virtualenv.requested(cloned)
+    shell(cloned, f"pip install --quiet --no-index --find-links {shelf} lib==1.0")
+    assert virtualenv.installed(cloned)["lib"] == "1.0"
+    assert virtualenv.requested(cloned) - before == {"lib"}
+    assert output(cloned / "bin" / "python", "-c", "import lib; print(lib.__file__)").startswith(f"{cloned}/")
+    shell(cloned, "pip uninstall --quiet --yes lib")
+    assert "lib" not in virtualenv.installed(cloned)
 
 
 # Clones -----------------------------------------------------------------------------------------------------------

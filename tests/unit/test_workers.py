@@ -8,12 +8,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from forks import in_child
 from ocf_flask import workers
 
 Work = Callable[[], Mapping[str, Any]]
@@ -142,7 +142,11 @@ def test_an_answer_as_large_as_allowed_is_taken() -> None:
 
 
 @pytest.mark.parametrize("ignored", [(), (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)])
-def test_a_worker_that_hangs_is_ended_at_its_deadline(tmp_path: Path, ignored: tuple[signal.Signals, ...]) -> None:
+def test_a_worker_that_hangs_is_ended_at_its_deadline(
+    tmp_path: Path, ignored: tuple[signal.Signals, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_UNDOING", 0.5)
+
     def work() -> Mapping[str, Any]:
         for number in ignored:
             signal.signal(number, signal.SIG_IGN)
@@ -155,7 +159,9 @@ def test_a_worker_that_hangs_is_ended_at_its_deadline(tmp_path: Path, ignored: t
     assert not Path("/proc", (tmp_path / "pid").read_text()).exists()
 
 
-def test_a_stopped_worker_is_ended_at_its_deadline() -> None:
+def test_a_stopped_worker_is_ended_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_UNDOING", 0.5)
+
     def work() -> Mapping[str, Any]:
         os.kill(os.getpid(), signal.SIGSTOP)
         return {}
@@ -186,22 +192,43 @@ def test_a_daemon_that_holds_the_pipe_open_costs_the_time_limit_and_not_the_answ
     os.kill(result["daemon"], signal.SIGKILL)
 
 
-def test_no_worker_is_left_when_the_run_is_interrupted(tmp_path: Path) -> None:
+def test_a_worker_that_closes_its_pipe_and_goes_on_is_ended(tmp_path: Path) -> None:
     def work() -> Mapping[str, Any]:
-        (tmp_path / "pid.new").write_text(str(os.getpid()))
-        (tmp_path / "pid.new").rename(tmp_path / "pid")
-        os.kill(os.getppid(), signal.SIGINT)
+        (tmp_path / "pid").write_text(str(os.getpid()))
+        os.closerange(3, 100)
         return hang()
 
-    def interrupted() -> str:
+    assert str(one(work)).startswith("The deploy ended without an answer")
+    assert not Path("/proc", (tmp_path / "pid").read_text()).exists()
+
+
+@pytest.mark.parametrize("how", ["interrupted", "killed"])
+def test_when_the_run_ends_its_workers_take_back_what_they_began(tmp_path: Path, how: str) -> None:
+    """As on Ctrl-C (SIGINT reaches the module), and when Ansible ends the module at once: the worker is told by the kernel."""
+    worker, begun, taken_back = tmp_path / "pid", tmp_path / "begun", tmp_path / "taken back"
+
+    def work() -> Mapping[str, Any]:
+        worker.write_text(str(os.getpid()))
+        with ExitStack() as on_error:
+            on_error.callback(begun.rename, taken_back)
+            begun.touch()
+            os.kill(os.getppid(), signal.SIGINT if how == "interrupted" else signal.SIGKILL)
+            return hang()
+
+    pid = os.fork()
+    if pid == 0:
         try:
             workers.run([workers.Job("", 20, work)], 1)
         except KeyboardInterrupt:
-            return "interrupted"
-        return "not interrupted"
-
-    assert in_child(interrupted) == "interrupted"
-    assert not Path("/proc", (tmp_path / "pid").read_text()).exists()
+            os._exit(130)
+        finally:
+            os._exit(1)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert status == (130 if how == "interrupted" else -signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while Path("/proc", worker.read_text()).exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert taken_back.exists() and not begun.exists()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another account")

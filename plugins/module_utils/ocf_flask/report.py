@@ -27,9 +27,9 @@ def lines(outcomes: Sequence[Outcome]) -> str:
 
 def cause(outcome: Outcome) -> str:
     """A failed site in one line."""
-    first, *_ = [*outcome.error.splitlines(), ""]
-    last = next((line.strip() for line in reversed(outcome.detail.splitlines()) if line.strip()), "")
-    return printable(f"{outcome.name}: {first}{f' {last}' if first.endswith(':') else ''}")
+    first, *_ = printable(outcome.error).split("\n")
+    last = next((line.strip() for line in reversed(printable(outcome.detail).split("\n")) if line.strip()), "")
+    return f"{printable(outcome.name)}: {first}{f' {last}' if first.endswith(':') else ''}"
 
 
 def printable(text: str) -> str:

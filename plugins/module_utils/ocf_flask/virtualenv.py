@@ -99,7 +99,10 @@ def installed(venv: Path) -> dict[str, str]:
 
 
 def requested(venv: Path) -> set[str]:
-    """Normalized names of what somebody asked for by name, unlike what came as a dependency (PEP 376)."""
+    """Normalized names of what somebody asked pip for by name, unlike what came as a dependency (PEP 376).
+
+    uv marks all that it installs.
+    """
     return {
         normalize(match[1])
         for path in venv.glob("lib/python3*/site-packages/*/REQUESTED")
@@ -173,26 +176,58 @@ def find_uv(candidates: Sequence[str], *, env: Mapping[str, str]) -> str:
 def build(target: Path, order: Order, tools: Tools) -> None:
     """Make a virtualenv with what the order names.
 
-    Versions already in use are kept: they are tried as constraints, and given up only where they
-    cannot be had together with what is asked for.
+    Versions already in use stay. Where not all of them can be had together with what is asked for, those
+    that must change do, and no others.
 
     :raises SiteError: with pip's or uv's own reason.
     """
     _create(target, order.interpreter, tools)
     wanted = Path(tools.scratch, "requirements.in")
     wanted.write_text("".join(f"{package}\n" for package in order.packages))
-    arguments: list[str | Path] = ["-r", wanted]
+    requirements: list[str | Path] = ["-r", wanted]
     for file in order.files:
-        arguments += ["-r", file]
-    completed = None
-    if order.pins:
-        pins = Path(tools.scratch, "pins.txt")
-        pins.write_text("".join(f"{name}=={version}\n" for name, version in order.pins.items()))
-        completed = _install(target, [*arguments, "-c", pins], order.source, tools)
-    if completed is None or completed.returncode:
-        completed = _install(target, arguments, order.source, tools)
+        requirements += ["-r", file]
+    completed = _install(target, requirements, order.pins, order.source, tools)
+    if completed.returncode and order.pins:
+        pins = (_reconcile_with_uv if tools.uv else _reconcile_with_pip)(target, requirements, order, tools)
+        completed = _install(target, requirements, pins, order.source, tools)
     if completed.returncode:
         raise SiteError(f"The packages could not be installed. {'uv' if tools.uv else 'pip'} says:", completed.output)
+
+
+def _reconcile_with_uv(target: Path, requirements: Sequence[str | Path], order: Order, tools: Tools) -> Mapping[str, str]:
+    """Versions that satisfy the requirements, the pins among them where they can be; none when nothing does.
+
+    uv prefers the versions that it finds in the file that it is to write (docs.astral.sh/uv/pip/compile/).
+    """
+    resolved = _write_pins(Path(tools.scratch, "resolved.txt"), order.pins)
+    files = [file for file in requirements if file != "-r"]
+    command = (tools.uv, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python", target / "bin" / "python")
+    cache = ("--cache-dir", tools.scratch / "uv", "--output-file", resolved)
+    completed = tools.run("Choosing the packages' versions", *command, *cache, *files, *order.source.arguments())
+    if completed.returncode:
+        return {}
+    pairs = (line.partition(";")[0].partition("==") for line in resolved.read_text().splitlines())
+    return {normalize(name.partition("[")[0].strip()): version.strip() for name, equals, version in pairs if equals}
+
+
+def _reconcile_with_pip(target: Path, requirements: Sequence[str | Path], order: Order, tools: Tools) -> Mapping[str, str]:
+    """The same with pip, which prefers what it finds installed: so the pins are, in a virtualenv for this alone."""
+    trial = Path(tools.scratch, "trial")
+    _create(trial, order.interpreter, tools)
+    pinned = [f"{name}=={version}" for name, version in order.pins.items()]
+    together = _install(trial, ["--no-deps", *pinned], {}, order.source, tools)
+    for one in pinned if together.returncode else ():
+        # One that is to be had no more is not what keeps the others out.
+        _install(trial, ["--no-deps", one], {}, order.source, tools)
+    found = {} if _install(trial, requirements, {}, order.source, tools).returncode else installed(trial)
+    shutil.rmtree(trial)
+    return found
+
+
+def _write_pins(path: Path, pins: Mapping[str, str]) -> Path:
+    path.write_text("".join(f"{name}=={version}\n" for name, version in pins.items()))
+    return path
 
 
 def _create(target: Path, interpreter: Interpreter, tools: Tools) -> None:
@@ -214,14 +249,17 @@ def _create(target: Path, interpreter: Interpreter, tools: Tools) -> None:
         script.chmod(0o755)
 
 
-def _install(target: Path, arguments: Sequence[str | Path], source: Source, tools: Tools) -> process.Completed:
-    step = "Installing the packages"
-    if not tools.uv:
-        pip = (target / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-cache-dir", "--compile")
-        return tools.run(step, *pip, *arguments, *source.arguments())
-    uv = (tools.uv, "pip", "install", "--quiet", "--python", target / "bin" / "python", "--compile-bytecode")
-    # A cache beside the virtualenv lets uv link instead of copy, and goes with the scratch directory.
-    return tools.run(step, *uv, "--cache-dir", tools.scratch / "uv", *arguments, *source.arguments())
+def _install(target: Path, requirements: Sequence[str | Path], pins: Mapping[str, str], source: Source, tools: Tools) -> process.Completed:
+    arguments = [*requirements, *source.arguments()]
+    if pins:
+        arguments += ["-c", _write_pins(Path(tools.scratch, "pins.txt"), pins)]
+    python = target / "bin" / "python"
+    command: tuple[str | Path, ...] = (python, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--compile")
+    if tools.uv:
+        # A cache beside the virtualenv lets uv link instead of copy, and goes with the scratch directory.
+        cache = ("--cache-dir", tools.scratch / "uv")
+        command = (tools.uv, "pip", "install", "--quiet", "--python", python, "--compile-bytecode", *cache)
+    return tools.run("Installing the packages", *command, *arguments)
 
 
 def clone(source: Path, target: Path) -> None:

@@ -23,8 +23,9 @@ from . import process
 
 # An outcome has a traceback, a diff and a few lists; more is not an outcome.
 ANSWER_LIMIT = 4 * 1024 * 1024
-# How long a worker may take to end: after its answer, and again when it is asked to.
+# How many seconds a worker may take to end after its answer, and to take back what it began once it is asked to end.
 _LEAVING = 2.0
+_UNDOING = 10.0
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,12 @@ def run(jobs: Sequence[Job], slots: int) -> list[Mapping[str, Any] | str]:
                 del running[worker.pipe]
                 results[worker.index] = _finish(worker, jobs[worker.index])
     finally:
+        # Interrupted: all are asked before one is waited for.
         for worker in running.values():
-            _end(worker)
+            os.kill(worker.pid, signal.SIGTERM)
+        for worker in running.values():
+            os.close(worker.pipe)
+            _stop(worker.pid)
     return results
 
 
@@ -155,19 +160,23 @@ def _end_when_told(parent: int) -> None:
 def _end(worker: _Worker) -> int:
     """Close the pipe, and take the exit status of a worker that ends by itself, when asked, or by force."""
     os.close(worker.pipe)
-    if worker.deadline > time.monotonic():
-        status = _wait(worker.pid, _LEAVING)
-        if status is not None:
-            return status
+    status = _wait(worker.pid, _LEAVING) if worker.deadline > time.monotonic() else None
+    if status is not None:
+        return status
     os.kill(worker.pid, signal.SIGTERM)
-    status = _wait(worker.pid, _LEAVING)
+    return _stop(worker.pid)
+
+
+def _stop(pid: int) -> int:
+    """The exit status of a worker that has been asked to end; by force when it does not."""
+    status = _wait(pid, _UNDOING)
     if status is not None:
         return status
     try:
-        os.killpg(worker.pid, signal.SIGKILL)
+        os.killpg(pid, signal.SIGKILL)
     except ProcessLookupError:  # It has not come to setsid yet.
-        os.kill(worker.pid, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])
+        os.kill(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def _wait(pid: int, seconds: float) -> int | None:
