@@ -28,6 +28,7 @@ class ActionModule(ActionBase):
             "variables": {name: self._templar.template(variables[name]) for name in variables if name.startswith(PREFIX)},
             "elsewhere": self._elsewhere(variables),
             "uv": self._own_uv(),
+            **_again(),
             **self._task.args,
         }
         result.update(self._execute_module(module_name=self._task.action, module_args=arguments, task_vars=variables))
@@ -36,9 +37,13 @@ class ActionModule(ActionBase):
             several = len(variables.get("ansible_play_hosts_all", [])) > 1
             host = f"{variables['inventory_hostname']}: " if several else ""
             Display().display(f"\n{host}{report}\n")
-        if result.get("failed"):
-            # Ansible prints a failed result whole: what the report has said is not said again.
-            result["sites"] = [{key: site[key] for key in BRIEF} for site in result.get("sites", [])]
+        if report and result.get("failed"):
+            # Ansible prints a failed result whole, and its message twice: what the report has said is not said again.
+            failed = [site["name"] for site in result["sites"] if site["state"] == "failed"]
+            result["msg"] = f"Not deployed: {', '.join(failed)}. The report above says why, and what to do."
+            result["sites"] = [{key: site[key] for key in BRIEF} for site in result["sites"]]
+            # Made from the module's own message, which it would have Ansible print.
+            result.pop("exception", None)
         return result
 
     def _elsewhere(self, variables: Mapping[str, Any]) -> list[str]:
@@ -50,3 +55,10 @@ class ActionModule(ActionBase):
     def _own_uv(self) -> list[str]:
         """The uv beside the Python that runs Ansible; of use where that is the machine of the sites."""
         return [os.path.join(os.path.dirname(sys.executable), "uv")] if self._connection.transport == "local" else []
+
+
+def _again() -> dict[str, str]:
+    """What to type for the next deploy, where that is not ansible-playbook: in a checkout whose Makefile made the environment."""
+    checkout = os.path.dirname(sys.prefix)
+    made_by_make = os.path.basename(sys.prefix) == ".venv" and os.path.exists(os.path.join(checkout, "tools", "deploy"))
+    return {"again": "make deploy site={name}"} if made_by_make else {}

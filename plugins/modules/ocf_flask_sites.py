@@ -57,6 +57,10 @@ options:
     type: list
     elements: str
     default: []
+  again:
+    description: The command by which a site is deployed again, for the report; C({name}) in it stands for the site's name.
+    type: str
+    default: ansible-playbook deploy.yml -e site={name}
 attributes:
   check_mode:
     support: full
@@ -136,6 +140,7 @@ def main() -> None:
             "elsewhere": {"type": "list", "elements": "str", "default": []},
             **{name: {"type": "str", "required": True} for name in KIT},
             "uv": {"type": "list", "elements": "str", "default": []},
+            "again": {"type": "str", "default": "ansible-playbook deploy.yml -e site={name}"},
         },
         supports_check_mode=True,
     )
@@ -152,7 +157,7 @@ def main() -> None:
         outcomes = engine.execute(run)
     except engine.SettingError as error:
         module.fail_json(msg=error.message)
-    module.exit_json(**engine.result(outcomes))
+    module.exit_json(**engine.result(outcomes, given["again"]))
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ def test_a_url_that_leads_nowhere_is_a_sentence_and_no_error(url: str) -> None:
 
 
 def test_a_refused_connection_is_said(nobody: str) -> None:
-    assert live.ask(nobody, TOKEN).sentence() == "not reached from here: Connection refused"
+    assert live.ask(nobody, TOKEN).sentence() == "not reached from here: no web server answers there"
 
 
 def test_a_server_that_never_answers_costs_a_while_and_no_more() -> None:

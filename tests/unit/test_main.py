@@ -131,7 +131,7 @@ def test_what_is_wrong_with_one_site_fails_that_site_alone(monkeypatch: pytest.M
         ("a", FAILED), ("b", UNCHANGED), ("c", FAILED), ("../d", FAILED), ("e", FAILED), ("f", UNCHANGED),
     ]  # fmt: skip
     assert [outcome.error.partition(":")[0] for outcome in outcomes if outcome.error][:2] == ["ocf_flask_keep is 0", "ocf_flask_owner"]
-    found = main.result(outcomes)
+    found = main.result(outcomes, "again")
     assert found["failed"] is True
     assert found["changed"] is False
     assert found["msg"].splitlines()[0] == "a: ocf_flask_keep is 0: it takes a whole number from 1 to 100."
@@ -160,7 +160,7 @@ def test_an_answer_that_is_none_fails_its_site_and_the_report_is_still_written(
 ) -> None:
     outcome = answered(answer, monkeypatch)
     assert (outcome.name, outcome.state, outcome.error) == ("flasky", FAILED, "The deploy's answer has not the form of one.")
-    assert "flasky was not deployed." in main.result([outcome])["report"]
+    assert "flasky was not deployed." in main.result([outcome], "again")["report"]
 
 
 def test_a_worker_cannot_speak_for_another_site(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ def test_the_worker_has_time_for_all_the_steps(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_result_has_what_programs_need() -> None:
     done = Outcome("a", state=DEPLOYED, diff=[{"before": "", "after": "x", "before_header": "h", "after_header": "h"}])
-    found = main.result([done, Outcome("b")])
+    found = main.result([done, Outcome("b")], "again")
     assert found["changed"] is True
     assert "failed" not in found
     assert found["diff"] == done.diff

@@ -10,6 +10,7 @@ import pytest
 from ocf_flask import report
 from ocf_flask.outcome import DEPLOYED, FAILED, UNCHANGED, WOULD_CHANGE, Outcome
 
+AGAIN = "make deploy site={name}"
 DONE = Outcome(
     "flasky", owner="alice", state=DEPLOYED, url="https://www.example.edu/~alice/flasky/", directory="/home/alice/public_html/flasky",
     release="20261124-034512", python="3.11.2", flask="3.1.3",
@@ -19,7 +20,7 @@ DONE = Outcome(
 
 
 def test_a_deploy_says_what_a_student_wants_to_know() -> None:
-    said = report.lines([DONE])
+    said = report.lines([DONE], AGAIN)
     assert said.splitlines()[0] == "flasky is deployed."
     assert "  URL        https://www.example.edu/~alice/flasky/\n" in said
     assert "  Runs on    Python 3.11.2, Flask 3.1.3\n" in said
@@ -27,22 +28,22 @@ def test_a_deploy_says_what_a_student_wants_to_know() -> None:
     assert "  directory  made\n" in said
     assert "  code       a.py changed\n" in said
     assert "edit the files in /home/alice/public_html/flasky, then:" in said
-    assert "-e site=flasky" in said
+    assert "then: make deploy site=flasky" in said
 
 
 def test_each_step_of_the_recipe_is_named_changed_or_not() -> None:
-    said = report.lines([DONE])
+    said = report.lines([DONE], AGAIN)
     for label in (".htaccess", "run.fcgi", "virtualenv"):
         assert f"  {label:<11}as it was\n" in said
 
 
 def test_a_long_list_is_cut_with_its_number() -> None:
-    assert "p3 1 installed and 2 more\n" in report.lines([DONE])
-    assert "p4" not in report.lines([DONE])
+    assert "p3 1 installed and 2 more\n" in report.lines([DONE], AGAIN)
+    assert "p4" not in report.lines([DONE], AGAIN)
 
 
 def test_a_site_with_nothing_to_do_says_when_it_was_tested() -> None:
-    said = report.lines([replace(DONE, state=UNCHANGED, changes={})])
+    said = report.lines([replace(DONE, state=UNCHANGED, changes={})], AGAIN)
     assert said.splitlines()[0] == "flasky is up to date: nothing was changed."
     assert "start included (on 2026-11-24 03:45:13 UTC)" in said
     assert "as it was" not in said
@@ -50,27 +51,27 @@ def test_a_site_with_nothing_to_do_says_when_it_was_tested() -> None:
 
 
 def test_check_mode_says_that_nothing_was_changed() -> None:
-    said = report.lines([replace(DONE, state=WOULD_CHANGE)])
+    said = report.lines([replace(DONE, state=WOULD_CHANGE)], AGAIN)
     assert said.splitlines()[0] == "flasky would be changed (check mode: nothing was)."
     assert "Tested" not in said
     assert "directory  made" in said
 
 
 def test_a_url_that_could_not_be_asked_says_why() -> None:
-    assert f"{DONE.url}  (not reached from here: x)" in report.lines([replace(DONE, reached="not reached from here: x")])
+    assert f"{DONE.url}  (not reached from here: x)" in report.lines([replace(DONE, reached="not reached from here: x")], AGAIN)
 
 
 def test_a_site_whose_import_alone_was_tested() -> None:
-    assert "Tested     imported in 0.31 s" in report.lines([replace(DONE, tested={**DONE.tested, "status": 0})])
+    assert "Tested     imported in 0.31 s" in report.lines([replace(DONE, tested={**DONE.tested, "status": 0})], AGAIN)
 
 
 def test_a_site_that_was_not_tested_does_not_say_that_it_was() -> None:
-    assert "Tested" not in report.lines([replace(DONE, tested={})])
+    assert "Tested" not in report.lines([replace(DONE, tested={})], AGAIN)
 
 
 @pytest.mark.parametrize("note", ["One", "One.", "One (two)"])
 def test_notes_end_with_one_full_stop(note: str) -> None:
-    (line,) = [line for line in report.lines([replace(DONE, notes=[note])]).splitlines() if "Note" in line]
+    (line,) = [line for line in report.lines([replace(DONE, notes=[note])], AGAIN).splitlines() if "Note" in line]
     assert line.endswith((".", ")"))
     assert ".." not in line
 
@@ -79,13 +80,13 @@ def test_a_failure_has_its_error_its_detail_and_what_to_do() -> None:
     failed = Outcome(
         "flasky", state=FAILED, error="The app does not start: X", detail="Traceback:\n  File", advice="Mend it and deploy again."
     )
-    assert report.lines([failed]) == (
+    assert report.lines([failed], AGAIN) == (
         "flasky was not deployed.\n\n  The app does not start: X\n\n    Traceback:\n      File\n\n  Mend it and deploy again."
     )
 
 
 def test_sites_are_reported_one_after_the_other() -> None:
-    said = report.lines([DONE, Outcome("shop", state=FAILED, error="no")])
+    said = report.lines([DONE, Outcome("shop", state=FAILED, error="no")], AGAIN)
     assert "flasky is deployed." in said
     assert "\n\nshop was not deployed." in said
 
@@ -105,7 +106,7 @@ def test_a_failure_in_one_line(error: str, detail: str, line: str) -> None:
 @pytest.mark.parametrize("char", ["\x1b", "\x07", "\r", "\b", "\x9b", "\u202e", "\u2028", "\udce9", "\0", "\x7f"])
 def test_what_a_terminal_would_act_on_is_not_let_through(char: str) -> None:
     outcome = Outcome("flasky", state=FAILED, error=f"a{char}[2Jb", detail=f"c{char}d")
-    for said in (report.lines([outcome]), report.cause(outcome)):
+    for said in (report.lines([outcome], AGAIN), report.cause(outcome)):
         assert char not in said
         assert "a\N{REPLACEMENT CHARACTER}" in said
         said.encode()

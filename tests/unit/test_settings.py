@@ -38,7 +38,7 @@ def test_a_plain_name_is_taken(name: str) -> None:
         ("public_html/flasky", "flasky"),
         ("../../etc", "etc"),
         ("/srv/www/shop/", "shop"),
-        ("my site", "site"),
+        ("my site", "my-site"),
         ("-v", "v"),
         (".hidden", "hidden"),
         ("..", "flasky"),

@@ -217,6 +217,8 @@ def test_when_the_run_ends_its_workers_take_back_what_they_began(tmp_path: Path,
 
     pid = os.fork()
     if pid == 0:
+        # Where the tests run in the background, it is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             workers.run([workers.Job("", 20, work)], 1)
         except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import socket
 import ssl
@@ -65,6 +66,8 @@ def ask(url: str, token: str) -> Reply:
     except ssl.SSLCertVerificationError as error:
         return Reply(problem=f"its certificate is not accepted ({error.verify_message})")
     except (OSError, http.client.HTTPException, ValueError) as error:
+        if getattr(error, "errno", None) in (errno.ECONNREFUSED, errno.EADDRNOTAVAIL):
+            return Reply(problem="no web server answers there")
         if late.is_set() or isinstance(error, TimeoutError):
             return Reply(problem=f"no answer within {_PATIENCE:g} s")
         return Reply(problem=getattr(error, "strerror", None) or str(error) or type(error).__name__)

@@ -151,15 +151,15 @@ def _outcome(answer: Mapping[str, Any] | str, job: workers.Job) -> Outcome:
     return outcome
 
 
-def result(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """A run's result, as the module returns it."""
+def result(outcomes: Sequence[Outcome], again: str) -> dict[str, Any]:
+    """A run's result, as the module returns it; ``again`` as for `report.lines`."""
     failed = [outcome for outcome in outcomes if outcome.state == FAILED]
     found: dict[str, Any] = {
         "changed": any(outcome.changed for outcome in outcomes),
         "sites": [
             {**{key: value for key, value in asdict(outcome).items() if key != "diff"}, "changed": outcome.changed} for outcome in outcomes
         ],
-        "report": report.lines(outcomes),
+        "report": report.lines(outcomes, again),
         "diff": [difference for outcome in outcomes for difference in outcome.diff],
     }
     if failed:

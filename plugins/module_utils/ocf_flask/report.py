@@ -20,9 +20,9 @@ _STEPS = ("directory", "htaccess", "run_fcgi", "virtualenv", "packages")
 _SHOWN = 4
 
 
-def lines(outcomes: Sequence[Outcome]) -> str:
-    """The report of a run."""
-    return "\n\n".join(printable(_one(outcome)) for outcome in outcomes)
+def lines(outcomes: Sequence[Outcome], again: str) -> str:
+    """The report of a run. ``again``: the command that deploys a site again, with ``{name}`` for its name."""
+    return "\n\n".join(printable(_one(outcome, again)) for outcome in outcomes)
 
 
 def cause(outcome: Outcome) -> str:
@@ -38,7 +38,7 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in lines)
 
 
-def _one(outcome: Outcome) -> str:
+def _one(outcome: Outcome, again: str) -> str:
     if outcome.state == FAILED:
         return _failed(outcome)
     title = {
@@ -53,7 +53,7 @@ def _one(outcome: Outcome) -> str:
     text = [title, *(f"  {label:<11}{value}" for label, value in rows)]
     text += [f"  Note       {note}." if not note.endswith((".", ")")) else f"  Note       {note}" for note in outcome.notes]
     if outcome.state == DEPLOYED:
-        text.append(f"  Next time  edit the files in {outcome.directory}, then: ansible-playbook deploy.yml -e site={outcome.name}")
+        text.append(f"  Next time  edit the files in {outcome.directory}, then: {again.format(name=outcome.name)}")
     return "\n".join(text)
 
 

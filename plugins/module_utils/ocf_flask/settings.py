@@ -228,8 +228,8 @@ def check_name(name: Any) -> str:
 
 
 def _suggest_name(name: object) -> str:
-    last = [part for part in re.split(r"[^A-Za-z0-9_-]+", str(name)) if part]
-    return last[-1].lstrip("_-")[:64] or "flasky" if last else "flasky"
+    last = str(name).rstrip("/").rpartition("/")[2]
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", last).strip("_-")[:64] or "flasky"
 
 
 def _read(name: str, reader: _Reader) -> Settings:
