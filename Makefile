@@ -4,14 +4,22 @@
 PYTHON ?= /usr/bin/python3
 export PYTHON
 
-.PHONY: help deploy test lint demo demo-stop benchmark readme clean
+.PHONY: help deploy status logs test lint demo demo-stop benchmark readme clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 deploy: ## Deploy a site of yours on this machine: make deploy site=flasky [ARGS='-e ...']
 	@tools/venv .venv requirements.txt
-	@tools/deploy '$(site)' $(ARGS)
+	@tools/play deploy '$(site)' $(ARGS)
+
+status: ## Say what a site of yours is, and make a test request: make status site=flasky
+	@tools/venv .venv requirements.txt
+	@tools/play status '$(site)' $(ARGS)
+
+logs: ## Show the end of a site's log: make logs site=flasky [ARGS='-e lines=200']
+	@tools/venv .venv requirements.txt
+	@tools/play logs '$(site)' $(ARGS)
 
 test: ## Run every test (Docker is installed and started where that is possible)
 	@tools/venv .venv requirements.txt

@@ -1,4 +1,7 @@
-"""The controller's side of ``ocf_flask_sites``: hands over the settings, shows the report."""
+"""The controller's side of the modules: hands over the settings, shows the report.
+
+``ocf_flask_sites_info`` is a link to this file: Ansible finds an action by its module's name.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,7 @@ class ActionModule(ActionBase):
         arguments = {
             "variables": {name: self._templar.template(variables[name]) for name in variables if name.startswith(PREFIX)},
             "elsewhere": self._elsewhere(variables),
-            "uv": self._own_uv(),
-            **_again(),
+            **({} if self._task.action.endswith("_info") else self._for_deploys()),
             **self._task.args,
         }
         result.update(self._execute_module(module_name=self._task.action, module_args=arguments, task_vars=variables))
@@ -40,7 +42,7 @@ class ActionModule(ActionBase):
         if report and result.get("failed"):
             # Ansible prints a failed result whole, and its message twice: what the report has said is not said again.
             failed = [site["name"] for site in result["sites"] if site["state"] == "failed"]
-            result["msg"] = f"Not deployed: {', '.join(failed)}. The report above says why, and what to do."
+            result["msg"] = f"Failed: {', '.join(failed)}. The report above says why, and what to do."
             result["sites"] = [{key: site[key] for key in BRIEF} for site in result["sites"]]
             # Made from the module's own message, which it would have Ansible print.
             result.pop("exception", None)
@@ -52,13 +54,12 @@ class ActionModule(ActionBase):
         sites = [site for host in hosts for site in variables["hostvars"][host].get(f"{PREFIX}sites") or []]
         return [str(site["name"]) for site in sites if isinstance(site, Mapping) and "name" in site]
 
-    def _own_uv(self) -> list[str]:
-        """The uv beside the Python that runs Ansible; of use where that is the machine of the sites."""
-        return [os.path.join(os.path.dirname(sys.executable), "uv")] if self._connection.transport == "local" else []
-
-
-def _again() -> dict[str, str]:
-    """What to type for the next deploy, where that is not ansible-playbook: in a checkout whose Makefile made the environment."""
-    checkout = os.path.dirname(sys.prefix)
-    made_by_make = os.path.basename(sys.prefix) == ".venv" and os.path.exists(os.path.join(checkout, "tools", "deploy"))
-    return {"again": "make deploy site={name}"} if made_by_make else {}
+    def _for_deploys(self) -> dict[str, Any]:
+        """What a deploy takes from this environment: uv, if it runs here, and how to type it again."""
+        found: dict[str, Any] = {}
+        if self._connection.transport == "local":
+            found["uv"] = [os.path.join(os.path.dirname(sys.executable), "uv")]
+        # In an environment that the checkout's Makefile made, no ansible-playbook need be in PATH.
+        if os.path.exists(os.path.join(os.path.dirname(sys.prefix), "tools", "play")):
+            found["again"] = "make deploy site={name}"
+        return found

@@ -145,19 +145,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    run = engine.Run(
-        variables=given["variables"],
-        site=given["site"],
-        owner=given["owner"],
-        elsewhere=given["elsewhere"],
-        kit=engine.Kit(**{name: given[name] for name in KIT}, uv=tuple(given["uv"])),
-        check=module.check_mode,
-    )
+    kit = engine.Kit(**{name: given[name] for name in KIT}, uv=tuple(given["uv"]))
+    run = engine.Run(given["variables"], given["site"], given["owner"], given["elsewhere"])
     try:
-        outcomes = engine.execute(run)
+        outcomes = engine.execute(run, engine.deploying(kit, check=module.check_mode))
     except engine.SettingError as error:
         module.fail_json(msg=error.message)
-    module.exit_json(**engine.result(outcomes, given["again"]))
+    module.exit_json(**engine.deploy_result(outcomes, given["again"]))
 
 
 if __name__ == "__main__":

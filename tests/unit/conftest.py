@@ -1,13 +1,23 @@
-"""Fixtures for the tests of the FastCGI runtime."""
+"""Fixtures that several test modules share."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import local_site
+from ocf_flask.site import Kit
 from runtime_site import Site
+
+ROOT = Path(__file__).parents[2]
+FILES = ROOT / "roles/ocf_flask/files"
+TEMPLATES = ROOT / "roles/ocf_flask/templates"
+MANAGED = "{{ ansible_managed | comment }}"
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +38,27 @@ def make_sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
 def make_site(tmp_path: Path, make_sites: Callable[..., Site]) -> Callable[..., Site]:
     """Makes a site that is not yet started."""
     return make_sites
+
+
+@pytest.fixture(scope="session", name="wheels")
+def _wheels() -> Path:
+    subprocess.run([str(ROOT / "molecule/image/wheels")], check=True, env={**os.environ, "PYTHON": sys.executable})
+    return ROOT / "build/wheels"
+
+
+@pytest.fixture(scope="session", name="kit")
+def _kit() -> Kit:
+    return Kit(
+        htaccess=(TEMPLATES / "htaccess.j2").read_text().replace(MANAGED, "# Ansible managed"),
+        run_fcgi=(TEMPLATES / "run.fcgi.j2").read_text().replace(MANAGED, "# Ansible managed"),
+        runtime=(FILES / "ocf_flask_runtime.py").read_text(),
+        starter=(FILES / "flaskyapplication.py").read_text(),
+        pip=(FILES / "pip.py").read_text(),
+        uv=(str(Path(sys.executable).with_name("uv")),),
+    )
+
+
+@pytest.fixture(name="site")
+def _site(tmp_path_factory: pytest.TempPathFactory, wheels: Path, kit: Kit) -> local_site.Site:
+    # A shebang has room for 127 characters.
+    return local_site.Site(tmp_path_factory.mktemp("d"), wheels, kit)

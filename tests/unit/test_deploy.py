@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,81 +11,9 @@ from typing import Any
 
 import pytest
 
+from local_site import APP, Site
 from ocf_flask import deploy as transaction
-from ocf_flask import live, release, settings, virtualenv
-from ocf_flask.outcome import Outcome
-from ocf_flask.site import Kit
-
-ROOT = Path(__file__).parents[2]
-FILES = ROOT / "roles/ocf_flask/files"
-TEMPLATES = ROOT / "roles/ocf_flask/templates"
-MANAGED = "{{ ansible_managed | comment }}"
-APP = 'from flask import Flask\n\napp = Flask(__name__)\n\n\n@app.route("/")\ndef index():\n    return "{0}"\n'
-
-
-@pytest.fixture(scope="session", name="wheels")
-def _wheels() -> Path:
-    subprocess.run([str(ROOT / "molecule/image/wheels")], check=True, env={**os.environ, "PYTHON": sys.executable})
-    return ROOT / "build/wheels"
-
-
-@pytest.fixture(scope="session", name="kit")
-def _kit() -> Kit:
-    return Kit(
-        htaccess=(TEMPLATES / "htaccess.j2").read_text().replace(MANAGED, "# Ansible managed"),
-        run_fcgi=(TEMPLATES / "run.fcgi.j2").read_text().replace(MANAGED, "# Ansible managed"),
-        runtime=(FILES / "ocf_flask_runtime.py").read_text(),
-        starter=(FILES / "flaskyapplication.py").read_text(),
-        pip=(FILES / "pip.py").read_text(),
-        uv=(str(Path(sys.executable).with_name("uv")),),
-    )
-
-
-class Site:
-    """A site in directories of its own; its URL is one that nothing serves."""
-
-    def __init__(self, base: Path, wheels: Path, kit: Kit) -> None:
-        self.web, self.private, self.kit = base / "web" / "flasky", base / "private", kit
-        self.base = {
-            "directory": str(self.web),
-            "private_directory": str(self.private),
-            "wheels": str(wheels),
-            "url": "http://localhost:9/~{owner}/{name}/",
-            "python": sys.executable,
-        }
-
-    def deploy(self, *, check: bool = False, **more: Any) -> Outcome:
-        return transaction.deploy(settings.read({"name": "flasky"}, {**self.base, **more}), self.kit, check=check)
-
-    def deployed(self, **more: Any) -> Outcome:
-        outcome = self.deploy(**more)
-        assert outcome.state == "deployed", (outcome.error, outcome.detail)
-        return outcome
-
-    def write(self, path: str, content: str) -> None:
-        target = self.web / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(content)
-
-    def state(self) -> dict[str, tuple[Any, ...]]:
-        """Inode, mode, times and size of every file."""
-        found = {}
-        for path in (self.web, self.private, *self.web.rglob("*"), *self.private.rglob("*")):
-            status = path.lstat()
-            found[str(path)] = (status.st_ino, status.st_mode, status.st_mtime_ns, status.st_size)
-        return found
-
-    def serving(self) -> tuple[bytes, bytes, str]:
-        return (self.web / "run.fcgi").read_bytes(), (self.web / ".htaccess").read_bytes(), os.readlink(self.web / "venv")
-
-    def releases(self) -> list[str]:
-        return sorted(path.name for path in (self.private / "releases").iterdir())
-
-
-@pytest.fixture(name="site")
-def _site(tmp_path_factory: pytest.TempPathFactory, wheels: Path, kit: Kit) -> Site:
-    # A shebang has room for 127 characters.
-    return Site(tmp_path_factory.mktemp("d"), wheels, kit)
+from ocf_flask import live, release, virtualenv
 
 
 @pytest.mark.parametrize("uv", ["", "none"], ids=["uv", "pip"])

@@ -53,6 +53,13 @@ def test_the_spec_and_the_engine_agree_by_value(options: dict[str, Any]) -> None
     assert engine == {name: option["default"] for name, option in options.items() if name != "ocf_flask_sites"}
 
 
+@pytest.mark.parametrize("verb", ["status", "logs"])
+def test_a_verbs_defaults_are_those_of_its_spec(verb: str) -> None:
+    spec = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"][verb]["options"]
+    used = re.findall(r"\{\{ (\w+) \| default\((\d+|true|false)\) \}\}", (ROLE / f"tasks/{verb}.yml").read_text())
+    assert {name: yaml.safe_load(default) for name, default in used} == {name: option["default"] for name, option in spec.items()}
+
+
 def test_the_specs_choices_are_the_engines(options: dict[str, Any]) -> None:
     assert options["ocf_flask_server"]["choices"] == list(settings.SERVERS)
     assert options["ocf_flask_smoke_test"]["options"]["mode"]["choices"] == list(settings.SMOKE_TEST_MODES)
@@ -77,7 +84,7 @@ def test_the_readmes_table_is_the_specs() -> None:
 
 
 def test_every_setting_of_the_documents_exists() -> None:
-    known = {f"ocf_flask_{one.name}" for one in fields(settings.Settings)} | {"ocf_flask_sites", "ocf_flask_runtime"}
+    known = {f"ocf_flask_{one.name}" for one in fields(settings.Settings)} | {"ocf_flask_sites", "ocf_flask_sites_info", "ocf_flask_runtime"}
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("inventory/**/*.yml")]:
         named = set(re.findall(r"\bocf_flask_[a-z_]+\b", path.read_text()))
         assert named <= known, path
@@ -98,8 +105,9 @@ def test_no_file_names_this_machine() -> None:
             assert str(ROOT) + "/" not in path.read_text(), name
 
 
-def test_the_modules_documentation_names_its_parameters() -> None:
-    text = (ROOT / "plugins/modules/ocf_flask_sites.py").read_text()
+@pytest.mark.parametrize("module", ["ocf_flask_sites", "ocf_flask_sites_info"])
+def test_the_modules_documentation_names_its_parameters(module: str) -> None:
+    text = (ROOT / f"plugins/modules/{module}.py").read_text()
     documented = yaml.safe_load(text.partition('DOCUMENTATION = r"""')[2].partition('"""')[0])["options"]
     spec = text.partition("argument_spec={")[2].partition("supports_check_mode")[0]
     named = set(re.findall(r'"(\w+)": \{"type"', spec)) | set(re.findall(r'"(\w+)"', text.partition("KIT = (")[2].partition(")")[0]))

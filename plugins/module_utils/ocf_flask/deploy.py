@@ -6,7 +6,6 @@ site's owner. Until the switch nothing that serves is touched; what was made is 
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import shutil
@@ -33,8 +32,7 @@ _KEPT_SECONDS = 3600
 def deploy(settings: Settings, kit: Kit, *, check: bool) -> Outcome:
     """Bring one site to its wanted state; with ``check``, only say how. Never raises for what is wrong with the site."""
     outcome = Outcome(settings.name, owner=settings.owner)
-    start = time.monotonic()
-    try:
+    with outcome.recording():
         site = open_site(settings, kit)
         view = observe.look(site)
         explain.describe(site, view, outcome)
@@ -44,21 +42,7 @@ def deploy(settings: Settings, kit: Kit, *, check: bool) -> Outcome:
             outcome.state = WOULD_CHANGE
         else:
             _carry_out(site, outcome)
-    except SiteError as error:
-        outcome.fail(error.message, error.detail, error.advice)
-    except OSError as error:
-        place = f": {error.filename}" if error.filename else ""
-        outcome.fail(f"{error.strerror or error}{place}.", advice=_advice(error))
-    outcome.seconds = round(time.monotonic() - start, 3)
     return outcome
-
-
-def _advice(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "There is no space left: see what uses it with du -sh ~/* ~/.[a-z]*, delete something, and deploy again."
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return "See whose it is with ls -ld, and deploy as its owner."
-    return ""
 
 
 def _carry_out(site: Site, outcome: Outcome) -> None:
@@ -207,7 +191,7 @@ def _test(site: Site, outcome: Outcome) -> dict[str, Any]:
     tested = smoke.smoke_test(site.places.new_run_fcgi, test, site.url, _token(site))
     if tested.warning:
         outcome.notes.append(tested.warning)
-    return {"path": test.path, "status": tested.status, "seconds": round(tested.seconds, 3), "at": release.timestamp()}
+    return tested.record(test)
 
 
 @contextmanager

@@ -1,32 +1,64 @@
-"""A run: a list of sites, each brought to its wanted state by a worker of its own, and one report."""
+"""A run: a list of sites, each worked on by a process of its own, and a record of each."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from . import places, report, settings, workers
+from . import places, report, settings, status, status_report, workers
 from .deploy import deploy
 from .errors import SettingError, SiteError
-from .outcome import FAILED, Outcome
+from .outcome import FAILED, Outcome, Record
 from .site import Kit
 
 # Beyond a site's own time limits: fork, look, switch, tidy.
 _SLACK = 60
 
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
 
 @dataclass(frozen=True)
 class Run:
-    """The sites of this machine and how to treat them. ``variables``: all ``ocf_flask_*`` there are, by full name."""
+    """The sites of this machine that a run is about. ``variables``: all ``ocf_flask_*`` there are, by full name."""
 
     variables: Mapping[str, Any]
     site: str
     owner: str
     elsewhere: Sequence[str]
-    kit: Kit
-    check: bool
+
+
+@dataclass(frozen=True)
+class Verb(Generic[AnyRecord]):
+    """What is done to each site, as its owner: at most within how many seconds, and what comes of it."""
+
+    name: str
+    work: Callable[[settings.Settings], AnyRecord]
+    seconds: Callable[[settings.Settings], float]
+    record: type[AnyRecord]
+
+
+def deploying(kit: Kit, *, check: bool) -> Verb[Outcome]:
+    """Bring each site to its wanted state; with ``check``, only say how."""
+    me = os.getuid()
+
+    def work(one: settings.Settings) -> Outcome:
+        return deploy(one, replace(kit, own_environment=me == os.getuid()), check=check)
+
+    def seconds(one: settings.Settings) -> float:
+        return one.timeouts.lock + one.timeouts.build + one.smoke_test.timeout + one.timeouts.live + _SLACK
+
+    return Verb("deploy", work, seconds, Outcome)
+
+
+def looking(*, test: bool, log_lines: int) -> Verb[status.Status]:
+    """See what each site is; with ``test``, make a test request now."""
+
+    def work(one: settings.Settings) -> status.Status:
+        return status.look_up(one, test=test, log_lines=log_lines)
+
+    return Verb("look", work, lambda one: one.smoke_test.timeout + _SLACK, status.Status)
 
 
 def select(run: Run) -> list[Mapping[str, Any]]:
@@ -57,7 +89,7 @@ def select(run: Run) -> list[Mapping[str, Any]]:
 def _only_site(run: Run) -> Mapping[str, Any]:
     if not run.site:
         raise SettingError(
-            "Which site? Type: ansible-playbook deploy.yml -e site=NAME, for example -e site=flasky. "
+            "Which site? Add -e site=NAME, for example: ansible-playbook deploy.yml -e site=flasky "
             "(For many sites, list them in the inventory as ocf_flask_sites.)"
         )
     entry = {"name": settings.check_name(run.site)}
@@ -73,41 +105,36 @@ def _entries(listed: Any) -> list[Mapping[str, Any]]:
     return list(listed)
 
 
-def execute(run: Run) -> list[Outcome]:
-    """Deploy the selected sites.
+def execute(run: Run, verb: Verb[AnyRecord]) -> list[AnyRecord]:
+    """Do it to the selected sites.
 
+    :returns: a record for each, in the order of the list.
     :raises SettingError: for what is wrong with the run as a whole; nothing is changed then.
     """
     entries = select(run)
     defaults = {key[len(settings.PREFIX) :]: value for key, value in run.variables.items()}
-    outcomes: list[Outcome | None] = []
+    records: list[AnyRecord | None] = []
+    chosen: list[settings.Settings] = []
     jobs: list[workers.Job] = []
     for entry in entries:
         try:
             one = settings.read(entry, defaults)
-            jobs.append(_job(one, run))
-            outcomes.append(None)
+            jobs.append(_job(one, verb))
+            chosen.append(one)
+            records.append(None)
         except SiteError as error:
-            outcomes.append(_failure(str(entry.get("name")), str(entry.get("owner") or ""), error.message))
-    _check_apart([job.settings for job in jobs if isinstance(job, _SiteJob)])
-    answers = iter(workers.run(jobs, slots=max(1, min(len(jobs), os.cpu_count() or 1))))
-    pending = iter(jobs)
-    return [outcome or _outcome(next(answers), next(pending)) for outcome in outcomes]
+            records.append(_failure(verb, str(entry.get("name")), str(entry.get("owner") or ""), error.message))
+    _check_apart(chosen)
+    answers = workers.run(jobs, slots=max(1, min(len(jobs), os.cpu_count() or 1)))
+    answered = iter([_record(verb, answer, one) for answer, one in zip(answers, chosen)])
+    return [record or next(answered) for record in records]
 
 
-@dataclass(frozen=True)
-class _SiteJob(workers.Job):
-    settings: settings.Settings
-
-
-def _job(one: settings.Settings, run: Run) -> _SiteJob:
+def _job(one: settings.Settings, verb: Verb[AnyRecord]) -> workers.Job:
     owner = places.account(one.owner)
-    me = os.getuid()
-    limits = one.timeouts.lock + one.timeouts.build + one.smoke_test.timeout + one.timeouts.live + _SLACK
-    kit = replace(run.kit, own_environment=owner.uid == me)
-    # Only root can become somebody else; for anybody else the deploy itself says what is wrong.
-    become = owner.name if me == 0 else ""
-    return _SiteJob(become, limits, lambda: asdict(deploy(one, kit, check=run.check)), one)
+    # Only root can become somebody else; for anybody else the work itself says what is wrong.
+    become = owner.name if os.getuid() == 0 else ""
+    return workers.Job(become, verb.seconds(one), lambda: asdict(verb.work(one)), verb.name)
 
 
 def _check_apart(sites: Sequence[settings.Settings]) -> None:
@@ -131,38 +158,43 @@ def _from_home(path: str, owner: places.Account) -> str:
     return f"{owner.home}/{path[2:]}" if path.startswith("~/") else path
 
 
-def _failure(name: str, owner: str, message: str, detail: str = "") -> Outcome:
-    return Outcome(name, owner=owner, state=FAILED, error=message, detail=detail)
+def _failure(verb: Verb[AnyRecord], name: str, owner: str, message: str, detail: str = "") -> AnyRecord:
+    return verb.record(name, owner=owner, state=FAILED, error=message, detail=detail)
 
 
-def _outcome(answer: Mapping[str, Any] | str, job: workers.Job) -> Outcome:
-    assert isinstance(job, _SiteJob)
+def _record(verb: Verb[AnyRecord], answer: Mapping[str, Any] | str, one: settings.Settings) -> AnyRecord:
     if isinstance(answer, str):
         first, _, rest = answer.partition("\n")
-        return _failure(job.settings.name, job.owner, first, rest)
+        return _failure(verb, one.name, one.owner, first, rest)
     # The answer comes from the owner's process: its form is checked, its texts are only ever shown.
     try:
-        outcome: Outcome | None = Outcome(**answer)
+        record: AnyRecord | None = verb.record(**answer)
     except TypeError:
-        outcome = None
-    if outcome is None or not outcome.is_sound():
-        return _failure(job.settings.name, job.owner, "The deploy's answer has not the form of one.")
-    outcome.name = job.settings.name
-    return outcome
+        record = None
+    if record is None or not record.is_sound():
+        return _failure(verb, one.name, one.owner, f"The {verb.name}'s answer has not the form of one.")
+    record.name = one.name
+    return record
 
 
-def result(outcomes: Sequence[Outcome], again: str) -> dict[str, Any]:
-    """A run's result, as the module returns it; ``again`` as for `report.lines`."""
-    failed = [outcome for outcome in outcomes if outcome.state == FAILED]
-    found: dict[str, Any] = {
+def deploy_result(outcomes: Sequence[Outcome], again: str) -> dict[str, Any]:
+    """What the module of deploys returns; ``again`` as for `report.lines`."""
+    sites = [{**{key: value for key, value in asdict(one).items() if key != "diff"}, "changed": one.changed} for one in outcomes]
+    return {
         "changed": any(outcome.changed for outcome in outcomes),
-        "sites": [
-            {**{key: value for key, value in asdict(outcome).items() if key != "diff"}, "changed": outcome.changed} for outcome in outcomes
-        ],
+        "sites": sites,
         "report": report.lines(outcomes, again),
         "diff": [difference for outcome in outcomes for difference in outcome.diff],
+        **_failures(outcomes),
     }
-    if failed:
-        found["failed"] = True
-        found["msg"] = "\n".join(report.cause(outcome) for outcome in failed)
-    return found
+
+
+def look_result(found: Sequence[status.Status], *, logs: bool) -> dict[str, Any]:
+    """What the module of looks returns; ``logs``: the report is about the sites' logs."""
+    text = status_report.logs(found) if logs else status_report.status(found)
+    return {"changed": False, "sites": [asdict(one) for one in found], "report": text, **_failures(found)}
+
+
+def _failures(records: Sequence[Record]) -> dict[str, Any]:
+    failed = [record for record in records if record.state == FAILED]
+    return {"failed": True, "msg": "\n".join(report.cause(record) for record in failed)} if failed else {}

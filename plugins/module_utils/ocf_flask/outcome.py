@@ -2,28 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import errno
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
+
+from .errors import SiteError
 
 UNCHANGED, WOULD_CHANGE, DEPLOYED, FAILED = "unchanged", "would change", "deployed", "failed"
 
 
-def _are_texts(values: Iterable[object]) -> bool:
+def are_texts(values: Iterable[object]) -> bool:
+    """Whether there is nothing but text among the values."""
     return all(isinstance(one, str) for one in values)
 
 
 @dataclass
-class Outcome:
+class Record:
+    """What a verb says of one site. ``state`` is one of `states`; ``error``, ``detail`` and ``advice`` are a `SiteError`'s."""
+
+    states: ClassVar[tuple[str, ...]] = (FAILED,)
+
+    name: str
+    owner: str = ""
+    state: str = ""
+    error: str = ""
+    detail: str = ""
+    advice: str = ""
+    seconds: float = 0.0
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Time the block, and take down what is wrong with the site in place of raising it."""
+        start = time.monotonic()
+        try:
+            yield
+        except SiteError as error:
+            self.fail(error.message, error.detail, error.advice)
+        except OSError as error:
+            place = f": {error.filename}" if error.filename else ""
+            self.fail(f"{error.strerror or error}{place}.", advice=_advice(error))
+        self.seconds = round(time.monotonic() - start, 3)
+
+    def is_sound(self) -> bool:
+        """Whether each field has what it should: the record comes from a process of the site's owner."""
+        blank = type(self)("")
+        values = {one.name: (getattr(self, one.name), type(getattr(blank, one.name))) for one in fields(self)}
+        typed = all(isinstance(value, (int, float) if kind is float else kind) for value, kind in values.values())
+        return typed and self.state in self.states
+
+    def fail(self, error: str, detail: str = "", advice: str = "") -> None:
+        """It could not be done."""
+        self.state, self.error, self.detail, self.advice = FAILED, error, detail, advice
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "There is no space left: see what uses it with du -sh ~/* ~/.[a-z]*, delete something, and deploy again."
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "See whose it is with ls -ld, and deploy as its owner."
+    return ""
+
+
+def is_test(tested: dict[str, Any]) -> bool:
+    """Whether this is the record of a smoke test, or empty: there was none."""
+    return not tested or (
+        are_texts([tested.get("path"), tested.get("at")])
+        and isinstance(tested.get("status"), int)
+        and isinstance(tested.get("seconds"), (int, float))
+    )
+
+
+@dataclass
+class Outcome(Record):
     """What a deploy did to one site or, in check mode, would do.
 
     ``tested`` is the smoke test's ``path``, ``status``, ``seconds`` and ``at``; ``reached`` says why the real
     URL could not confirm the release, and is empty when it did; ``changes`` has sentences by part of the site
-    (`plan.PARTS`); ``diff`` is as Ansible takes it; ``error``, ``detail`` and ``advice`` are a `SiteError`'s.
+    (`plan.PARTS`); ``diff`` is as Ansible takes it.
     """
 
-    name: str
-    owner: str = ""
+    states: ClassVar[tuple[str, ...]] = (UNCHANGED, WOULD_CHANGE, DEPLOYED, FAILED)
+
     state: str = UNCHANGED
     url: str = ""
     directory: str = ""
@@ -35,37 +97,21 @@ class Outcome:
     changes: dict[str, list[str]] = field(default_factory=dict)
     diff: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    error: str = ""
-    detail: str = ""
-    advice: str = ""
-    seconds: float = 0.0
 
     @property
     def changed(self) -> bool:
         return self.state in (DEPLOYED, WOULD_CHANGE)
 
     def is_sound(self) -> bool:
-        """Whether each field has what it should: the record comes from a process of the site's owner."""
-        blank = Outcome("")
-        types = {one.name: (int, float) if one.name == "seconds" else (type(getattr(blank, one.name)),) for one in fields(self)}
         return (
-            all(isinstance(getattr(self, name), known) for name, known in types.items())
-            and self.state in (UNCHANGED, WOULD_CHANGE, DEPLOYED, FAILED)
-            and all(isinstance(lines, list) and _are_texts(lines) for lines in self.changes.values())
-            and all(isinstance(one, dict) and _are_texts(one.values()) for one in self.diff)
-            and _are_texts(self.notes)
-            and (not self.tested or self._is_test(self.tested))
-        )
-
-    @staticmethod
-    def _is_test(tested: dict[str, Any]) -> bool:
-        return (
-            _are_texts([tested.get("path"), tested.get("at")])
-            and isinstance(tested.get("status"), int)
-            and isinstance(tested.get("seconds"), (int, float))
+            super().is_sound()
+            and all(isinstance(lines, list) and are_texts(lines) for lines in self.changes.values())
+            and all(isinstance(one, dict) and are_texts(one.values()) for one in self.diff)
+            and are_texts(self.notes)
+            and is_test(self.tested)
         )
 
     def fail(self, error: str, detail: str = "", advice: str = "") -> None:
         """Nothing that was planned has happened."""
-        self.state, self.error, self.detail, self.advice = FAILED, error, detail, advice
+        super().fail(error, detail, advice)
         self.changes, self.diff = {}, []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import indent
 
-from .outcome import DEPLOYED, FAILED, UNCHANGED, WOULD_CHANGE, Outcome
+from .outcome import DEPLOYED, FAILED, UNCHANGED, WOULD_CHANGE, Outcome, Record
 
 _PARTS = {
     "directory": "directory",
@@ -25,11 +25,11 @@ def lines(outcomes: Sequence[Outcome], again: str) -> str:
     return "\n\n".join(printable(_one(outcome, again)) for outcome in outcomes)
 
 
-def cause(outcome: Outcome) -> str:
+def cause(record: Record) -> str:
     """A failed site in one line."""
-    first, *_ = printable(outcome.error).split("\n")
-    last = next((line.strip() for line in reversed(printable(outcome.detail).split("\n")) if line.strip()), "")
-    return f"{printable(outcome.name)}: {first}{f' {last}' if first.endswith(':') else ''}"
+    first, *_ = printable(record.error).split("\n")
+    last = next((line.strip() for line in reversed(printable(record.detail).split("\n")) if line.strip()), "")
+    return f"{printable(record.name)}: {first}{f' {last}' if first.endswith(':') else ''}"
 
 
 def printable(text: str) -> str:

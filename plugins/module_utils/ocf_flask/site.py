@@ -58,16 +58,25 @@ def open_site(settings: Settings, kit: Kit) -> Site:
 
     :raises SiteError: for what has to be put right first. Nothing has been changed.
     """
-    owner = places.account(settings.owner)
-    if owner.uid != os.getuid():
-        me = places.account("").name
-        raise SettingError(f"The site {settings.name} is {owner.name}'s, and you are {me}. Deploy as {owner.name}, or as root.")
+    owner = owner_of(settings)
     where = places.locate(settings, owner)
     places.check_ownership(where, owner)
     env = _environment(owner, own=kit.own_environment)
     interpreter = virtualenv.find_interpreter(settings.python, env=env)
     url = places.public_url(settings, owner)
     return Site(settings, kit, owner, where, url, env, interpreter, _requirements(settings, owner, where))
+
+
+def owner_of(settings: Settings) -> places.Account:
+    """The site's owner, who is the account that this process runs as.
+
+    :raises SettingError: when that is another.
+    """
+    owner = places.account(settings.owner)
+    if owner.uid != os.getuid():
+        me = places.account("").name
+        raise SettingError(f"The site {settings.name} is {owner.name}'s, and you are {me}. Do it as {owner.name}, or as root.")
+    return owner
 
 
 def _environment(owner: places.Account, *, own: bool) -> dict[str, str]:

@@ -30,11 +30,15 @@ _UNDOING = 10.0
 
 @dataclass(frozen=True)
 class Job:
-    """``work`` is done as the account ``owner`` (empty: as oneself) within ``seconds``; it returns a JSON object."""
+    """``work`` is done as the account ``owner`` (empty: as oneself) within ``seconds``; it returns a JSON object.
+
+    ``what`` names it in messages.
+    """
 
     owner: str
     seconds: float
     work: Callable[[], Mapping[str, Any]]
+    what: str = "deploy"
 
 
 @dataclass
@@ -131,7 +135,7 @@ def _finish(worker: _Worker, job: Job) -> Mapping[str, Any] | str:
     late = worker.deadline <= time.monotonic()
     status = _end(worker)
     if len(worker.answer) > ANSWER_LIMIT:
-        return f"The deploy's answer was larger than {ANSWER_LIMIT} bytes and was refused."
+        return f"The {job.what}'s answer was larger than {ANSWER_LIMIT} bytes and was refused."
     try:
         answer = json.loads(worker.answer)
     except (ValueError, RecursionError):
@@ -139,9 +143,9 @@ def _finish(worker: _Worker, job: Job) -> Mapping[str, Any] | str:
     if isinstance(answer, dict):
         return answer
     if late:
-        return f"The deploy took longer than {job.seconds:g} s in all and was ended."
+        return f"The {job.what} took longer than {job.seconds:g} s in all and was ended."
     said = worker.answer.decode("utf-8", "replace").strip()
-    return f"The deploy ended without an answer (status {status}). {said}".strip()
+    return f"The {job.what} ended without an answer (status {status}). {said}".strip()
 
 
 def _end_when_told(parent: int) -> None:

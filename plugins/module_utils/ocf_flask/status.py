@@ -1,0 +1,138 @@
+"""What a site is: looked at as its owner, and changed in nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from . import files, places, process, release, settings, smoke, virtualenv
+from .errors import SettingError, SiteError
+from .outcome import FAILED, Record, are_texts, is_test
+from .site import owner_of
+
+DEPLOYED, ABSENT, FOREIGN = "deployed", "not deployed", "not by ocf_flask"
+# The runtime's own files (`Log` in ocf_flask_runtime.py), the older one first.
+_LOGS = ("error.log.1", "error.log")
+# Of each log, this many bytes at its end are looked at.
+_LOG_BYTES = 512 * 1024
+_PYTHON_SECONDS = 20
+
+
+@dataclass
+class Status(Record):
+    """One site as it is now.
+
+    ``python_runs``: whether the virtualenv's interpreter does. ``disk``: bytes in the site directory and the private
+    one, in blocks. ``tested`` is a smoke test made now, as `Outcome.tested`, and ``problem`` why it failed;
+    ``log`` the last lines of the site's own log, from the file ``log_file``.
+    """
+
+    states: ClassVar[tuple[str, ...]] = (DEPLOYED, ABSENT, FOREIGN, FAILED)
+
+    state: str = ABSENT
+    url: str = ""
+    directory: str = ""
+    app: str = ""
+    server: str = ""
+    release: str = ""
+    deployed: str = ""
+    releases: int = 0
+    python: str = ""
+    python_runs: bool = False
+    packages: dict[str, str] = field(default_factory=dict)
+    disk: int = 0
+    tested: dict[str, Any] = field(default_factory=dict)
+    problem: str = ""
+    log_file: str = ""
+    log: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def is_sound(self) -> bool:
+        return super().is_sound() and is_test(self.tested) and are_texts(self.notes) and are_texts(self.packages.values())
+
+
+def look_up(wanted: settings.Settings, *, test: bool, log_lines: int) -> Status:
+    """Look at one site; with ``test``, start it once more and make a request. Never raises for what is wrong with it.
+
+    :param log_lines: how many of its log's last lines to bring.
+    """
+    found = Status(wanted.name, owner=wanted.owner)
+    with found.recording():
+        owner = owner_of(wanted)
+        where = places.locate(wanted, owner)
+        found.owner, found.url, found.directory = owner.name, places.public_url(wanted, owner), str(where.site)
+        found.disk = _disk(where.site) + _disk(where.private)
+        found.log_file = str(where.log / _LOGS[-1])
+        found.log = "\n".join(_last_lines(where.log, log_lines))
+        run_fcgi = files.read(where.run_fcgi)
+        manifest = release.read(where.release(release.named_by(run_fcgi, where))) if run_fcgi else None
+        if manifest:
+            _describe_release(found, manifest, where)
+            if test:
+                _test(found, _as_deployed(wanted, manifest), where)
+        elif run_fcgi is not None:
+            found.state = FOREIGN
+    return found
+
+
+def _describe_release(found: Status, manifest: release.Manifest, where: places.Places) -> None:
+    venv = where.release(manifest.id) / "venv"
+    found.state, found.release, found.deployed = DEPLOYED, manifest.id, manifest.created
+    found.app, found.server = str(manifest.inputs["app"]), str(manifest.inputs["server"])
+    found.releases = len([age for age in release.ages(where).values() if age is not None])
+    found.packages = virtualenv.installed(venv)
+    found.python = str(manifest.inputs["python"]["version"])
+    with suppress(SiteError):
+        asked: list[str | Path] = [venv / "bin" / "python", "-I", "-c", "import platform; print(platform.python_version())"]
+        answer = process.run(asked, env={"PATH": smoke.SUEXEC_PATH}, cwd=where.site, seconds=_PYTHON_SECONDS, step="Asking the Python")
+        if answer.returncode == 0:
+            found.python, found.python_runs = answer.output.strip(), True
+    if not found.python_runs:
+        found.notes.append(f"The virtualenv's Python {found.python} does not run here: deploy again, and it is made anew")
+
+
+def _as_deployed(wanted: settings.Settings, manifest: release.Manifest) -> settings.Settings:
+    """The smoke test that the release was deployed with: a release records its settings, and its owner can edit the record."""
+    recorded = manifest.settings.get("smoke_test")
+    try:
+        return replace(wanted, smoke_test=settings.read({"name": wanted.name, "smoke_test": recorded}, {}).smoke_test)
+    except SettingError:
+        return wanted
+
+
+def _test(found: Status, wanted: settings.Settings, where: places.Places) -> None:
+    if wanted.smoke_test.mode == "none":
+        return
+    token = files.read(where.token) or b""
+    try:
+        tested = smoke.smoke_test(where.run_fcgi, wanted.smoke_test, found.url, token.decode("ascii", "replace").strip())
+    except SiteError as error:
+        found.problem = f"{error.message}\n{error.detail}".strip()
+        return
+    found.tested = tested.record(wanted.smoke_test)
+
+
+def _disk(directory: Path) -> int:
+    """What is below a directory, in bytes of blocks; a file with several names counts once."""
+    return sum({(found.st_dev, found.st_ino): found.st_blocks * 512 for found in _below(directory)}.values())
+
+
+def _below(directory: Path) -> Iterator[os.stat_result]:
+    for folder, names, file_names in os.walk(directory):
+        for name in (*names, *file_names):
+            with suppress(OSError):
+                yield os.lstat(os.path.join(folder, name))
+
+
+def _last_lines(directory: Path, count: int) -> list[str]:
+    found: list[str] = []
+    for name in _LOGS if count else ():
+        with suppress(OSError), open(directory / name, "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - _LOG_BYTES))
+            found += file.read(_LOG_BYTES).decode("utf-8", "replace").split("\n")[:-1]
+    return found[-count:] if count else []

@@ -1,0 +1,90 @@
+"""What the verbs ``status`` and ``logs`` show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import indent
+
+from .outcome import FAILED
+from .report import cause, printable
+from .status import ABSENT, DEPLOYED, FOREIGN, Status
+
+_HEADINGS = ("site", "owner", "state", "Python", "Flask", "deployed", "disk", "test")
+_ADVICE = {
+    ABSENT: "There is no site of that name. To deploy one: make deploy site={name}",
+    FOREIGN: "Its run.fcgi was not made by a deploy. A deploy replaces it, and keeps it as a dated copy",
+}
+
+
+def status(found: Sequence[Status]) -> str:
+    """One site in some lines, several in a table and what is wrong with them."""
+    if len(found) == 1:
+        return printable(_one(found[0]))
+    rows = [_HEADINGS, *map(_row, found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    said = [line for one in found for line in _remarks(one)]
+    return printable("\n".join([*table, *([""] if said else []), *said]))
+
+
+def logs(found: Sequence[Status]) -> str:
+    """The end of each site's log."""
+    return "\n\n".join(printable(_log(one)) for one in found)
+
+
+def _one(site: Status) -> str:
+    if site.state == FAILED:
+        return f"{site.name} could not be looked at.\n\n{indent(site.error, '  ')}"
+    rows = [("URL", site.url), ("Owner", site.owner), ("Directory", f"{site.directory}  ({_megabytes(site.disk)} with its releases)")]
+    if site.state == DEPLOYED:
+        flask = site.packages.get("flask")
+        others = ", ".join(f"{name} {version}" for name, version in site.packages.items() if name != "flask")
+        rows += [
+            ("App", f"{site.app}, served by {site.server}"),
+            ("Runs on", f"Python {site.python}{f', Flask {flask}' if flask else ''}"),
+            ("Packages", others or "none"),
+            ("Release", f"{site.release} of {site.releases}, deployed on {site.deployed}"),
+            ("Test now", _test(site)),
+        ]
+    if site.log:
+        rows.append(("Last logged", site.log.rpartition("\n")[2]))
+    rows += [("Note", f"{note}.") for note in [*site.notes, *_advice(site)]]
+    text = [f"{site.name} is {site.state}.", *(f"  {label:<12}{value}" for label, value in rows)]
+    return "\n".join(text) + (f"\n\n{indent(site.problem, '    ')}" if site.problem else "")
+
+
+def _row(site: Status) -> tuple[str, ...]:
+    python = site.python if site.python_runs or not site.python else f"{site.python} is gone"
+    tested = _test(site) if site.state == DEPLOYED else ""
+    return site.name, site.owner, site.state, python, site.packages.get("flask", ""), site.deployed, _megabytes(site.disk), tested
+
+
+def _remarks(site: Status) -> list[str]:
+    if site.state == FAILED:
+        return [cause(site)]
+    return [f"{site.name} of {site.owner}: {remark}" for remark in (*site.problem.splitlines()[:1], *site.notes)]
+
+
+def _advice(site: Status) -> list[str]:
+    return [_ADVICE[site.state].format(name=site.name)] if site.state in _ADVICE else []
+
+
+def _test(site: Status) -> str:
+    if site.problem:
+        return "FAILED"
+    if not site.tested:
+        return "not made"
+    what = f"GET {site.tested['path']} -> {site.tested['status']}" if site.tested["status"] else "imported"
+    return f"{what} in {site.tested['seconds']:.2f} s"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def _log(site: Status) -> str:
+    if site.state == FAILED:
+        return f"The log of {site.name} could not be read.\n\n{indent(site.error, '  ')}"
+    if not site.log:
+        return f"{site.name} has logged nothing yet. What its app prints, logs and raises comes into {site.log_file}"
+    return f"The end of {site.log_file}:\n\n{site.log}"

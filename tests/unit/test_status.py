@@ -1,0 +1,132 @@
+"""What ``status`` and ``logs`` say of a site, and that they change nothing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from local_site import APP, Site
+from ocf_flask import status, status_report
+from ocf_flask.status import Status
+
+
+def look(site: Site, *, test: bool = True, log_lines: int = 1, **more: Any) -> Status:
+    return status.look_up(site.settings(**more), test=test, log_lines=log_lines)
+
+
+SHOWN = Status(
+    "flasky", owner="alice", state="deployed", url="http://x/~alice/flasky/", directory="/w/flasky", app="shop:create_app()", server="builtin",
+    release="20261124-034512", deployed="2026-11-24 03:45:12 UTC", releases=3, python="3.11.2", python_runs=True,
+    packages={"click": "8.5.1", "flask": "3.1.3"}, disk=6_432_768,
+    tested={"path": "/", "status": 200, "seconds": 0.3, "at": "2026-11-24 09:00:00 UTC"}, log_file="/p/log/error.log",
+)  # fmt: skip
+
+
+def test_a_deployed_site_is_described_tested_and_not_touched(site: Site) -> None:
+    site.deployed()
+    before = site.state()
+    found = look(site)
+    assert (found.state, found.app, found.server, found.releases) == ("deployed", "flaskyapplication:app", "builtin", 1)
+    assert found.python_runs and found.packages["flask"] == "3.1.3" and found.packages["werkzeug"]
+    assert (found.tested["path"], found.tested["status"], found.problem) == ("/", 200, "")
+    assert found.disk > 3_000_000
+    assert found.is_sound() and Status(**asdict(found)) == found
+    assert site.state() == before
+
+
+def test_a_site_that_is_not_there_is_said_to_be_that(site: Site) -> None:
+    found = look(site)
+    assert (found.state, found.disk, found.error) == ("not deployed", 0, "")
+    assert not site.web.exists() and not site.private.exists()
+    assert "make deploy site=flasky" in status_report.status([found])
+
+
+def test_a_site_made_by_hand_is_known_as_that(site: Site) -> None:
+    site.write("run.fcgi", "#!venv/bin/python\n")
+    assert look(site).state == "not by ocf_flask"
+
+
+def test_a_site_that_broke_since_is_shown_with_its_traceback(site: Site) -> None:
+    site.deployed()
+    site.write("flaskyapplication.py", APP.format("x").replace("return", "return 1 / 0 #"))
+    found = look(site)
+    assert found.tested == {} and found.problem.splitlines()[0] == "The app answered GET / with 500: ZeroDivisionError: division by zero"
+    said = status_report.status([found])
+    assert "Test now    FAILED" in said and "flaskyapplication.py" in said.partition("FAILED")[2]
+
+
+def test_the_test_is_the_one_that_the_release_was_deployed_with(site: Site) -> None:
+    site.write("flaskyapplication.py", APP.format("x").replace('"/"', '"/login"'))
+    site.deployed(smoke_test={"path": "/login"})
+    assert look(site).tested["path"] == "/login"
+    assert look(site, test=False).tested == {}
+
+
+def test_an_interpreter_that_is_gone_is_noticed(site: Site) -> None:
+    site.deployed()
+    python = site.web / "venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/usr/bin/python3.5")
+    found = look(site)
+    assert not found.python_runs and "does not run here" in found.notes[0] and found.problem
+
+
+def test_the_logs_end_is_brought_over_the_rotation(site: Site) -> None:
+    site.deployed()
+    log = site.private / "log"
+    (log / "error.log.1").write_text("one\ntwo\n")
+    (log / "error.log").write_bytes(b"three \xff\nfour \x1b[2J\n")
+    assert look(site, log_lines=3).log == "two\nthree \N{REPLACEMENT CHARACTER}\nfour \x1b[2J"
+    assert look(site, log_lines=0).log == ""
+    said = status_report.logs([look(site, log_lines=10)])
+    assert said.startswith(f"The end of {log}/error.log:\n\none\ntwo\n") and "\x1b" not in said
+
+
+def test_a_log_without_an_entry_is_said_with_its_place(site: Site) -> None:
+    site.deployed()
+    assert f"{site.private}/log/error.log" in status_report.logs([look(site)])
+
+
+def test_a_hostile_record_of_a_release_is_only_data(site: Site) -> None:
+    site.deployed()
+    (manifest,) = site.private.glob("releases/*/manifest.json")
+    manifest.write_text(manifest.read_text().replace('"path": "/"', '"path": "relative\\n"'))
+    found = look(site)
+    assert found.is_sound() and found.tested["path"] == "/"
+
+
+@pytest.mark.parametrize("broken", [{"packages": {"a": 1}}, {"notes": [1]}, {"state": "splendid"}, {"tested": {"path": 1}}, {"disk": "x"}])
+def test_a_record_of_another_form_is_not_sound(broken: dict[str, Any]) -> None:
+    assert SHOWN.is_sound()
+    assert not replace(SHOWN, **broken).is_sound()
+
+
+def test_one_site_is_shown_in_lines() -> None:
+    said = status_report.status([replace(SHOWN, log="older\n2026-11-24 [71] hello")])
+    assert said.splitlines()[0] == "flasky is deployed."
+    for line in (
+        "URL         http://x/~alice/flasky/", "Directory   /w/flasky  (6.4 MB with its releases)", "App         shop:create_app(), served by builtin",
+        "Runs on     Python 3.11.2, Flask 3.1.3", "Packages    click 8.5.1", "Release     20261124-034512 of 3, deployed on 2026-11-24 03:45:12 UTC",
+        "Test now    GET / -> 200 in 0.30 s", "Last logged 2026-11-24 [71] hello",
+    ):  # fmt: skip
+        assert f"\n  {line}\n" in f"{said}\n"
+
+
+def test_several_sites_are_shown_in_a_table_with_what_is_wrong_below() -> None:
+    gone = replace(SHOWN, name="shop", owner="bob", python_runs=False, tested={}, problem="It hangs.\nFile x", notes=["Mind this"])
+    said = status_report.status([SHOWN, gone, Status("wiki", owner="carol", state="failed", error="No \x1b home.")])
+    heading, first, second, third, _, *remarks = said.splitlines()
+    assert heading.split() == ["site", "owner", "state", "Python", "Flask", "deployed", "disk", "test"]
+    assert first.startswith("flasky  alice  deployed  3.11.2") and first.endswith("GET / -> 200 in 0.30 s")
+    assert "3.11.2 is gone" in second and second.endswith("FAILED")
+    assert third.split()[:3] == ["wiki", "carol", "failed"]
+    assert remarks == ["shop of bob: It hangs.", "shop of bob: Mind this", "wiki: No \N{REPLACEMENT CHARACTER} home."]
+
+
+def test_a_site_of_somebody_else_is_an_error(site: Site) -> None:
+    other = "nobody" if os.getuid() == 0 else "root"
+    found = status.look_up(replace(site.settings(), owner=other), test=False, log_lines=0)
+    assert found.state == "failed" and f"is {other}'s" in found.error
