@@ -72,6 +72,9 @@ class Container:
             connection.close()
 
     def deploy(self, site: str, *arguments: str, owner: str = "alice", roles_path: Path = ROOT / "roles") -> Deploy:
+        return self.play("deploy.yml", site, *arguments, owner=owner, roles_path=roles_path)
+
+    def play(self, playbook: str, site: str, *arguments: str, owner: str = "alice", roles_path: Path = ROOT / "roles") -> Deploy:
         """The real playbook against this host, with the settings that every test needs."""
         settings = [f"site={site}", "ocf_flask_url=http://www.example.test/~{owner}/{name}/"]
         settings += [f"owner={owner}"] if owner else []
@@ -81,7 +84,7 @@ class Container:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTEST_"))}
         environment["ANSIBLE_ROLES_PATH"] = str(roles_path)
         completed = subprocess.run(
-            [*command, "deploy.yml", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
+            [*command, playbook, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
         )
         return Deploy(completed.returncode, completed.stdout + completed.stderr)
 
@@ -114,6 +117,12 @@ class Site:
         done = self.deploy(*arguments)
         assert done.returncode == 0, done.output
         return done
+
+    def play(self, verb: str, *arguments: str) -> str:
+        """What a verb other than deploy prints; it has to succeed."""
+        done = self.container.play(f"playbooks/{verb}.yml", self.name, *arguments, owner=self.owner)
+        assert done.returncode == 0, done.output
+        return done.output
 
     def visit(self, path: str = "/", **headers: str) -> Answer:
         """A page of the site, on the host for user directories."""

@@ -84,7 +84,11 @@ def test_the_readmes_table_is_the_specs() -> None:
 
 
 def test_every_setting_of_the_documents_exists() -> None:
-    known = {f"ocf_flask_{one.name}" for one in fields(settings.Settings)} | {"ocf_flask_sites", "ocf_flask_sites_info", "ocf_flask_runtime"}
+    known = {f"ocf_flask_{one.name}" for one in fields(settings.Settings)} | {
+        "ocf_flask_sites",
+        "ocf_flask_sites_info",
+        "ocf_flask_runtime",
+    }
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("inventory/**/*.yml")]:
         named = set(re.findall(r"\bocf_flask_[a-z_]+\b", path.read_text()))
         assert named <= known, path
