@@ -145,7 +145,7 @@ def test_a_python_that_does_not_run_is_answered_with_those_that_do(wish: str) ->
 def fake(directory: Path, name: str, version: str) -> Path:
     directory.mkdir(exist_ok=True)
     path = directory / name
-    path.write_text(f"#!/bin/sh\necho '[\"{path}\", [{version.replace('.', ', ')}]]'\n")
+    path.write_text(f"#!/bin/sh\necho '{version} {path}'\n")
     path.chmod(0o755)
     return path
 
@@ -163,6 +163,23 @@ def test_a_python_in_the_path_is_found_and_one_of_another_version_passed_over(tm
     assert found == virtualenv.Interpreter(str(right), "3.98.1")
     with pytest.raises(SettingError):
         virtualenv.find_interpreter("3.98.2", env={**ENV, "PATH": f"{tmp_path}/b"})
+
+
+def test_an_interpreter_that_ran_before_is_not_started_again_unless_its_file_changed(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    path = fake(tmp_path, "python3.98", "3.98.1")
+    path.write_text(path.read_text() + f"echo >> {started}\n")
+    known = virtualenv.find_interpreter(str(path), env=ENV)
+    assert virtualenv.find_interpreter(str(path), env=ENV, known=known) == known
+    assert len(started.read_text()) == 1
+    other = replace(known, path="/usr/bin/python3")
+    assert virtualenv.find_interpreter(str(path), env=ENV, known=other) == known
+    os.utime(path, (1, 1))
+    assert virtualenv.find_interpreter(str(path), env=ENV, known=known) == known
+    assert len(started.read_text()) == 3
+    path.unlink()
+    with pytest.raises(SettingError):
+        virtualenv.find_interpreter(str(path), env=ENV, known=known)
 
 
 def test_3_1_is_not_3_11(tmp_path: Path) -> None:

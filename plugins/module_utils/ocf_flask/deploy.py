@@ -152,6 +152,7 @@ def _new_release(site: Site, view: observe.View, outcome: Outcome, on_error: Exi
         run_fcgi=files.digest(run_fcgi),
         tested=outcome.tested,
         settings=asdict(site.settings),
+        interpreter=asdict(view.wanted.interpreter),
     )
     release.write(path, manifest)
     outcome.flask = packages.get("flask", "")

@@ -97,8 +97,7 @@ def _end_by_kill() -> None:
 def end_descendants(seconds: float = 5) -> None:
     """Kill what daemonized itself out of its group. Does something only after `adopt_descendants`."""
     deadline = time.monotonic() + seconds
-    while os.getpid() == _adopting_process and time.monotonic() < deadline:
-        _reap()
+    while os.getpid() == _adopting_process and _reap() and time.monotonic() < deadline:
         children = _children()
         if not children:
             return
@@ -118,10 +117,14 @@ def _children() -> list[int]:
     return found
 
 
-def _reap() -> None:
-    with suppress(ChildProcessError):
+def _reap() -> bool:
+    """Take the exit statuses that there are; whether a child is left."""
+    try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
+    except ChildProcessError:
+        return False
+    return True
 
 
 def tail(descriptor: int) -> str:

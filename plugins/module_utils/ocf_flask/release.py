@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from . import files
 from .places import Places
 
 # A process of a replaced release lives up to FcgidProcessLifeTime: its files must stay as long.
@@ -25,8 +26,8 @@ _LIVE = "live"
 class Manifest:
     """The record of a release, ``manifest.json`` in it. Written last: a release without one is a leftover.
 
-    ``inputs`` is all that decided about the release, by kind; ``packages`` the exact versions that are
-    installed; ``by_hand`` those of them that the owner installed in the virtualenv himself. ``tested`` has
+    ``inputs`` is all that decided about the release, by kind; ``interpreter`` the fields of the `Interpreter` that
+    ran then; ``packages`` the exact versions that are installed; ``by_hand`` those of them that the owner installed in the virtualenv himself. ``tested`` has
     the smoke test's ``status``, ``seconds`` and ``at``.
     """
 
@@ -38,6 +39,7 @@ class Manifest:
     run_fcgi: str
     tested: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)
+    interpreter: dict[str, str] = field(default_factory=dict)
 
 
 def timestamp() -> str:
@@ -62,6 +64,12 @@ def named_by(run_fcgi: bytes | None, places: Places) -> str:
     return match[1] if match and _ID.fullmatch(match[1]) else ""
 
 
+def live(places: Places) -> Manifest | None:
+    """The record of the release that the site's ``run.fcgi`` starts; None when there is none of this site's."""
+    identity = named_by(files.read(places.run_fcgi), places)
+    return read(places.release(identity)) if identity else None
+
+
 def read(path: Path) -> Manifest | None:
     """The record of the release in that directory; None when it has none that can be read."""
     try:
@@ -74,8 +82,8 @@ def read(path: Path) -> Manifest | None:
 def _is_sound(manifest: Manifest) -> bool:
     """Whether a record has the form that `write` gives it: its owner can edit it, and another version may have written it."""
     python = manifest.inputs.get("python") if isinstance(manifest.inputs, dict) else None
-    maps = (python, manifest.packages, manifest.by_hand, manifest.tested, manifest.settings)
-    if not all(isinstance(one, dict) for one in maps):
+    maps = (python, manifest.packages, manifest.by_hand, manifest.tested, manifest.settings, manifest.interpreter)
+    if not all(isinstance(one, dict) for one in maps) or not all(isinstance(one, str) for one in manifest.interpreter.values()):
         return False
     return {"path", "version"} <= manifest.inputs["python"].keys() and {"app", "server", "packages"} <= manifest.inputs.keys()
 

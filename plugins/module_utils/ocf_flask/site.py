@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import places, virtualenv
+from . import places, release, virtualenv
 from .errors import SettingError
 from .settings import Settings
 
@@ -62,9 +62,17 @@ def open_site(settings: Settings, kit: Kit) -> Site:
     where = places.locate(settings, owner)
     places.check_ownership(where, owner)
     env = _environment(owner, own=kit.own_environment)
-    interpreter = virtualenv.find_interpreter(settings.python, env=env)
+    interpreter = virtualenv.find_interpreter(settings.python, env=env, known=_known_interpreter(where))
     url = places.public_url(settings, owner)
     return Site(settings, kit, owner, where, url, env, interpreter, _requirements(settings, owner, where))
+
+
+def _known_interpreter(where: places.Places) -> virtualenv.Interpreter | None:
+    live = release.live(where)
+    try:
+        return virtualenv.Interpreter(**live.interpreter) if live else None
+    except TypeError:
+        return None
 
 
 def owner_of(settings: Settings) -> places.Account:

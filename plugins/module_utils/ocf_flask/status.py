@@ -68,13 +68,12 @@ def look_up(wanted: settings.Settings, *, test: bool, log_lines: int) -> Status:
         found.disk = _disk(where.site) + _disk(where.private)
         found.log_file = str(where.log / _LOGS[-1])
         found.log = "\n".join(_last_lines(where.log, log_lines))
-        run_fcgi = files.read(where.run_fcgi)
-        manifest = release.read(where.release(release.named_by(run_fcgi, where))) if run_fcgi else None
+        manifest = release.live(where)
         if manifest:
             _describe_release(found, manifest, where)
             if test:
                 _test(found, _as_deployed(wanted, manifest), where)
-        elif run_fcgi is not None:
+        elif where.run_fcgi.exists():
             found.state = FOREIGN
     return found
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import process
@@ -16,27 +15,28 @@ from .errors import SettingError, SiteError
 
 OLDEST_PYTHON = (3, 9)
 _PYTHON_DIRECTORIES = ("/usr/bin", "/usr/local/bin")
-_ASK = "import json, os, sys; print(json.dumps([os.path.realpath(getattr(sys, '_base_executable', '') or sys.executable), sys.version_info[:3]]))"
+_ASK = "import os, sys; print('%d.%d.%d' % sys.version_info[:3], os.path.realpath(getattr(sys, '_base_executable', '') or sys.executable))"
 # Not what pip leaves of an interrupted uninstallation: ~lask-3.1.3.dist-info.
 _DIST_INFO = re.compile(r"([A-Za-z0-9].*?)-([^-]+)(?:-py3[^-]*)?\.(?:dist|egg)-info")
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python that runs here: its real path, and its version as ``3.11.2``."""
+    """A Python that runs here: its real path, its version as ``3.11.2``, and what tells its file from a later one."""
 
     path: str
     version: str
+    file: str = field(default="", compare=False)
 
 
-def find_interpreter(wanted: str, *, env: Mapping[str, str]) -> Interpreter:
+def find_interpreter(wanted: str, *, env: Mapping[str, str], known: Interpreter | None = None) -> Interpreter:
     """The interpreter of a setting: a version, a path, or empty for the machine's ``python3``.
 
+    :param known: one that ran before. Where the candidate is the very same file, it is not started again.
     :raises SettingError: when there is none that runs, with those that this machine has.
     """
-    candidates = _candidates(wanted, env)
-    for candidate in candidates:
-        found = _ask(candidate, env)
+    for candidate in _candidates(wanted, env):
+        found = known if known and _is_same(candidate, known) else _ask(candidate, env)
         if found is None or not _is_version(found.version, wanted):
             continue
         if tuple(map(int, found.version.split(".")[:2])) < OLDEST_PYTHON:
@@ -58,11 +58,26 @@ def _candidates(wanted: str, env: Mapping[str, str]) -> list[str]:
 
 def _ask(path: str, env: Mapping[str, str]) -> Interpreter | None:
     try:
-        completed = process.run([path, "-I", "-c", _ASK], env=env, cwd=Path("/"), seconds=20, step=f"Asking {path} for its version")
-        real, version = json.loads(completed.output)
-    except (SiteError, ValueError):
+        # -S: site-packages take twice as long as the rest of its start.
+        asked = [path, "-I", "-S", "-c", _ASK]
+        completed = process.run(asked, env=env, cwd=Path("/"), seconds=20, step=f"Asking {path} for its version")
+    except SiteError:
         return None
-    return Interpreter(str(real), ".".join(map(str, version)))
+    said = re.fullmatch(r"(3\.\d+\.\d+) (/.+)\n", completed.output)
+    return Interpreter(said[2], said[1], _file(said[2])) if said else None
+
+
+def _is_same(candidate: str, known: Interpreter) -> bool:
+    return os.path.realpath(candidate) == known.path and known.file not in ("", "gone") and _file(known.path) == known.file
+
+
+def _file(path: str) -> str:
+    """What changes with a file's content, as far as that shows without reading it."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return "gone"
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def _is_version(version: str, wanted: str) -> bool:
