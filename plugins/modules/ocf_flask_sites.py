@@ -122,10 +122,10 @@ report:
 from ansible.module_utils.basic import AnsibleModule
 
 try:
-    from ansible_collections.ocf.flask.plugins.module_utils.ocf_flask import main as engine
+    from ansible_collections.ocf.flask.plugins.module_utils.ocf_flask import sites as engine
 except ImportError:
     # A plain checkout: ansible.cfg names plugins/module_utils. Ansible packs what it finds of the two.
-    from ansible.module_utils.ocf_flask import main as engine
+    from ansible.module_utils.ocf_flask import sites as engine
 
 KIT = ("htaccess", "run_fcgi", "runtime", "starter", "pip")
 
@@ -151,7 +151,7 @@ def main() -> None:
         outcomes = engine.execute(run, engine.deploying(kit, check=module.check_mode))
     except engine.SettingError as error:
         module.fail_json(msg=error.message)
-    module.exit_json(**engine.deploy_result(outcomes, given["again"]))
+    module.exit_json(**engine.result(outcomes, given["again"]))
 
 
 if __name__ == "__main__":

@@ -108,10 +108,10 @@ report:
 from ansible.module_utils.basic import AnsibleModule
 
 try:
-    from ansible_collections.ocf.flask.plugins.module_utils.ocf_flask import main as engine
+    from ansible_collections.ocf.flask.plugins.module_utils.ocf_flask import sites_info as engine
 except ImportError:
     # A plain checkout: ansible.cfg names plugins/module_utils. Ansible packs what it finds of the two.
-    from ansible.module_utils.ocf_flask import main as engine
+    from ansible.module_utils.ocf_flask import sites_info as engine
 
 
 def main() -> None:
@@ -134,7 +134,7 @@ def main() -> None:
         found = engine.execute(run, engine.looking(test=given["test"], log_lines=max(0, given["log_lines"])))
     except engine.SettingError as error:
         module.fail_json(msg=error.message)
-    module.exit_json(**engine.look_result(found, logs=given["show"] == "logs"))
+    module.exit_json(**engine.result(found, logs=given["show"] == "logs"))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ocf_flask import deploy as transaction
-from ocf_flask import settings
+from ocf_flask import settings, sites
 from ocf_flask.outcome import Outcome
 from ocf_flask.site import Kit
 
@@ -32,7 +31,7 @@ class Site:
         return settings.read({"name": "flasky"}, {**self.base, **more})
 
     def deploy(self, *, check: bool = False, **more: Any) -> Outcome:
-        return transaction.deploy(self.settings(**more), self.kit, check=check)
+        return sites.deploy(self.settings(**more), self.kit, check=check)
 
     def deployed(self, **more: Any) -> Outcome:
         outcome = self.deploy(**more)

@@ -20,32 +20,19 @@ from typing import Any
 from . import code, explain, files, live, observe, plan, release, smoke, virtualenv
 from .errors import SiteError
 from .lock import locked
-from .outcome import DEPLOYED, WOULD_CHANGE, Outcome
-from .settings import Settings
-from .site import Kit, Site, open_site
+from .outcome import DEPLOYED, Outcome
+from .site import Site
 
 # Processes that mod_fcgid started from a replaced run.fcgi are told apart by inode: it must not be reused.
 _KEPT_PREFIX = ".ocf-flask-run.fcgi."
 _KEPT_SECONDS = 3600
 
 
-def deploy(settings: Settings, kit: Kit, *, check: bool) -> Outcome:
-    """Bring one site to its wanted state; with ``check``, only say how. Never raises for what is wrong with the site."""
-    outcome = Outcome(settings.name, owner=settings.owner)
-    with outcome.recording():
-        site = open_site(settings, kit)
-        view = observe.look(site)
-        explain.describe(site, view, outcome)
-        if view.plan.empty:
-            pass
-        elif check:
-            outcome.state = WOULD_CHANGE
-        else:
-            _carry_out(site, outcome)
-    return outcome
+def carry_out(site: Site, outcome: Outcome) -> None:
+    """Do what is to be done, as ``outcome`` then says.
 
-
-def _carry_out(site: Site, outcome: Outcome) -> None:
+    :raises SiteError: when it cannot be done; the site is as it was, but for what the error's ``advice`` says.
+    """
     where = site.places
     os.umask(0o022)
     for directory in (where.private.parent, where.private):

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ocf_flask import main, workers
+from ocf_flask import sites, workers
 from ocf_flask.errors import SettingError
 from ocf_flask.outcome import DEPLOYED, FAILED, UNCHANGED, Outcome
+from ocf_flask.run import Run, execute, select
 from ocf_flask.site import Kit
 
-DEPLOYING = main.deploying(Kit("", "", "", "", ""), check=True)
+DEPLOYING = sites.deploying(Kit("", "", "", "", ""), check=True)
 ME = pwd.getpwuid(os.getuid()).pw_name
 SITES: list[dict[str, Any]] = [
     {"name": "flasky", "owner": "alice"},
@@ -26,17 +27,17 @@ SITES: list[dict[str, Any]] = [
 ]
 
 
-def run(site: str = "", owner: str = "", elsewhere: tuple[str, ...] = (), **variables: Any) -> main.Run:
-    return main.Run({f"ocf_flask_{key}": value for key, value in variables.items()}, site, owner, elsewhere)
+def run(site: str = "", owner: str = "", elsewhere: tuple[str, ...] = (), **variables: Any) -> Run:
+    return Run({f"ocf_flask_{key}": value for key, value in variables.items()}, site, owner, elsewhere)
 
 
 def selected(*arguments: Any, **more: Any) -> list[tuple[str, str]]:
-    return [(entry["name"], entry.get("owner", "")) for entry in main.select(run(*arguments, **more))]
+    return [(entry["name"], entry.get("owner", "")) for entry in select(run(*arguments, **more))]
 
 
-def refusal(of: main.Run) -> str:
+def refusal(of: Run) -> str:
     with pytest.raises(SettingError) as caught:
-        main.execute(of, DEPLOYING)
+        execute(of, DEPLOYING)
     return caught.value.message
 
 
@@ -68,8 +69,8 @@ def test_with_a_list_the_command_line_selects(site: str, owner: str, expected: l
 
 
 def test_an_entry_without_an_owner_is_the_default_owners() -> None:
-    of = main.Run({"ocf_flask_sites": SITES, "ocf_flask_owner": "carol"}, "", "carol", ())
-    assert [entry["name"] for entry in main.select(of)] == ["blog"]
+    of = Run({"ocf_flask_sites": SITES, "ocf_flask_owner": "carol"}, "", "carol", ())
+    assert [entry["name"] for entry in select(of)] == ["blog"]
 
 
 def test_no_match_is_an_error_that_lists_the_names() -> None:
@@ -117,7 +118,7 @@ def test_two_sites_in_one_place_stop_the_run(other: dict[str, Any], message: str
 
 
 def test_what_is_wrong_with_one_site_fails_that_site_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main, "deploy", lambda settings, kit, check: Outcome(settings.name, state=UNCHANGED))
+    monkeypatch.setattr(sites, "deploy", lambda settings, kit, check: Outcome(settings.name, state=UNCHANGED))
     entries = [
         {"name": "a", "keep": 0},
         {"name": "b"},
@@ -126,12 +127,12 @@ def test_what_is_wrong_with_one_site_fails_that_site_alone(monkeypatch: pytest.M
         {"name": "e", "x": 1},
         {"name": "f"},
     ]
-    outcomes = main.execute(run(sites=entries), DEPLOYING)
+    outcomes = execute(run(sites=entries), DEPLOYING)
     assert [(outcome.name, outcome.state) for outcome in outcomes] == [
         ("a", FAILED), ("b", UNCHANGED), ("c", FAILED), ("../d", FAILED), ("e", FAILED), ("f", UNCHANGED),
     ]  # fmt: skip
     assert [outcome.error.partition(":")[0] for outcome in outcomes if outcome.error][:2] == ["ocf_flask_keep is 0", "ocf_flask_owner"]
-    found = main.deploy_result(outcomes, "again")
+    found = sites.result(outcomes, "again")
     assert found["failed"] is True
     assert found["changed"] is False
     assert found["msg"].splitlines()[0] == "a: ocf_flask_keep is 0: it takes a whole number from 1 to 100."
@@ -140,7 +141,7 @@ def test_what_is_wrong_with_one_site_fails_that_site_alone(monkeypatch: pytest.M
 
 def answered(answer: Mapping[str, Any] | str, monkeypatch: pytest.MonkeyPatch) -> Outcome:
     monkeypatch.setattr(workers, "run", lambda jobs, slots: [answer for _ in jobs])
-    (outcome,) = main.execute(run("flasky"), DEPLOYING)
+    (outcome,) = execute(run("flasky"), DEPLOYING)
     return outcome
 
 
@@ -160,7 +161,7 @@ def test_an_answer_that_is_none_fails_its_site_and_the_report_is_still_written(
 ) -> None:
     outcome = answered(answer, monkeypatch)
     assert (outcome.name, outcome.state, outcome.error) == ("flasky", FAILED, "The deploy's answer has not the form of one.")
-    assert "flasky was not deployed." in main.deploy_result([outcome], "again")["report"]
+    assert "flasky was not deployed." in sites.result([outcome], "again")["report"]
 
 
 def test_a_worker_cannot_speak_for_another_site(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,13 +181,23 @@ def test_the_worker_has_time_for_all_the_steps(monkeypatch: pytest.MonkeyPatch) 
         return [""] * len(jobs)
 
     monkeypatch.setattr(workers, "run", take)
-    main.execute(run("flasky", timeouts={"lock": 10, "build": 20, "live": 30}, smoke_test={"timeout": 40}), DEPLOYING)
+    execute(run("flasky", timeouts={"lock": 10, "build": 20, "live": 30}, smoke_test={"timeout": 40}), DEPLOYING)
     assert seen[0].seconds > 10 + 20 + 30 + 40
+
+
+def test_what_an_owner_needs_is_imported_before_root_becomes_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr(workers, "run", lambda jobs, slots: [""] * len(jobs))
+    verb = replace(DEPLOYING, load=lambda: loaded.append("transaction"))
+    execute(run("flasky"), verb)
+    assert loaded == []
+    execute(run("flasky", "nobody"), verb)
+    assert loaded == ["transaction"]
 
 
 def test_a_result_has_what_programs_need() -> None:
     done = Outcome("a", state=DEPLOYED, diff=[{"before": "", "after": "x", "before_header": "h", "after_header": "h"}])
-    found = main.deploy_result([done, Outcome("b")], "again")
+    found = sites.result([done, Outcome("b")], "again")
     assert found["changed"] is True
     assert "failed" not in found
     assert found["diff"] == done.diff
@@ -195,8 +206,6 @@ def test_a_result_has_what_programs_need() -> None:
 
 
 def test_a_place_that_is_refused_is_the_failure_of_its_site(tmp_path: Path) -> None:
-    (outcome,) = main.execute(
-        run("flasky", directory=str(tmp_path / "a"), private_directory=str(tmp_path / "a" / "b"), web_root=""), DEPLOYING
-    )
+    (outcome,) = execute(run("flasky", directory=str(tmp_path / "a"), private_directory=str(tmp_path / "a" / "b"), web_root=""), DEPLOYING)
     assert outcome.state == FAILED
     assert "which visitors may reach" in outcome.error

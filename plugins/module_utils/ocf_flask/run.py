@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
-from . import places, report, settings, status, status_report, workers
-from .deploy import deploy
+from . import places, report, settings, workers
 from .errors import SettingError, SiteError
-from .outcome import FAILED, Outcome, Record
-from .site import Kit
-
-# Beyond a site's own time limits: fork, look, switch, tidy.
-_SLACK = 60
+from .outcome import FAILED, Record
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -31,34 +26,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Verb(Generic[AnyRecord]):
-    """What is done to each site, as its owner: at most within how many seconds, and what comes of it."""
+    """What is done to each site, as its owner: at most within how many seconds, and what comes of it.
+
+    ``load`` imports what the work may need: nothing of the payload can be imported by a process that has become another.
+    """
 
     name: str
     work: Callable[[settings.Settings], AnyRecord]
     seconds: Callable[[settings.Settings], float]
     record: type[AnyRecord]
-
-
-def deploying(kit: Kit, *, check: bool) -> Verb[Outcome]:
-    """Bring each site to its wanted state; with ``check``, only say how."""
-    me = os.getuid()
-
-    def work(one: settings.Settings) -> Outcome:
-        return deploy(one, replace(kit, own_environment=me == os.getuid()), check=check)
-
-    def seconds(one: settings.Settings) -> float:
-        return one.timeouts.lock + one.timeouts.build + one.smoke_test.timeout + one.timeouts.live + _SLACK
-
-    return Verb("deploy", work, seconds, Outcome)
-
-
-def looking(*, test: bool, log_lines: int) -> Verb[status.Status]:
-    """See what each site is; with ``test``, make a test request now."""
-
-    def work(one: settings.Settings) -> status.Status:
-        return status.look_up(one, test=test, log_lines=log_lines)
-
-    return Verb("look", work, lambda one: one.smoke_test.timeout + _SLACK, status.Status)
+    load: Callable[[], object] = lambda: None
 
 
 def select(run: Run) -> list[Mapping[str, Any]]:
@@ -125,6 +102,8 @@ def execute(run: Run, verb: Verb[AnyRecord]) -> list[AnyRecord]:
         except SiteError as error:
             records.append(_failure(verb, str(entry.get("name")), str(entry.get("owner") or ""), error.message))
     _check_apart(chosen)
+    if any(places.account(one.owner).uid != os.getuid() for one in chosen):
+        verb.load()
     answers = workers.run(jobs, slots=max(1, min(len(jobs), os.cpu_count() or 1)))
     answered = iter([_record(verb, answer, one) for answer, one in zip(answers, chosen)])
     return [record or next(answered) for record in records]
@@ -177,24 +156,7 @@ def _record(verb: Verb[AnyRecord], answer: Mapping[str, Any] | str, one: setting
     return record
 
 
-def deploy_result(outcomes: Sequence[Outcome], again: str) -> dict[str, Any]:
-    """What the module of deploys returns; ``again`` as for `report.lines`."""
-    sites = [{**{key: value for key, value in asdict(one).items() if key != "diff"}, "changed": one.changed} for one in outcomes]
-    return {
-        "changed": any(outcome.changed for outcome in outcomes),
-        "sites": sites,
-        "report": report.lines(outcomes, again),
-        "diff": [difference for outcome in outcomes for difference in outcome.diff],
-        **_failures(outcomes),
-    }
-
-
-def look_result(found: Sequence[status.Status], *, logs: bool) -> dict[str, Any]:
-    """What the module of looks returns; ``logs``: the report is about the sites' logs."""
-    text = status_report.logs(found) if logs else status_report.status(found)
-    return {"changed": False, "sites": [asdict(one) for one in found], "report": text, **_failures(found)}
-
-
-def _failures(records: Sequence[Record]) -> dict[str, Any]:
+def failures(records: Sequence[Record]) -> dict[str, Any]:
+    """The part of a module's result that says which sites failed, and why."""
     failed = [record for record in records if record.state == FAILED]
     return {"failed": True, "msg": "\n".join(report.cause(record) for record in failed)} if failed else {}

@@ -1,0 +1,67 @@
+"""The verb ``deploy``: what the module ``ocf_flask_sites`` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from . import explain, observe, report, settings
+from .errors import SettingError
+from .outcome import WOULD_CHANGE, Outcome
+from .run import Run, Verb, execute, failures
+from .site import Kit, Site, open_site
+
+__all__ = ["Kit", "Run", "SettingError", "deploying", "execute", "result"]
+
+# Beyond a site's own time limits: fork, look, switch, tidy.
+_SLACK = 60
+
+
+def deploying(kit: Kit, *, check: bool) -> Verb[Outcome]:
+    """Bring each site to its wanted state; with ``check``, only say how."""
+    me = os.getuid()
+
+    def work(one: settings.Settings) -> Outcome:
+        return deploy(one, replace(kit, own_environment=me == os.getuid()), check=check)
+
+    def seconds(one: settings.Settings) -> float:
+        return one.timeouts.lock + one.timeouts.build + one.smoke_test.timeout + one.timeouts.live + _SLACK
+
+    return Verb("deploy", work, seconds, Outcome, _transaction)
+
+
+def deploy(one: settings.Settings, kit: Kit, *, check: bool) -> Outcome:
+    """Bring one site to its wanted state; with ``check``, only say how. Never raises for what is wrong with the site."""
+    outcome = Outcome(one.name, owner=one.owner)
+    with outcome.recording():
+        site = open_site(one, kit)
+        view = observe.look(site)
+        explain.describe(site, view, outcome)
+        if view.plan.empty:
+            pass
+        elif check:
+            outcome.state = WOULD_CHANGE
+        else:
+            _transaction()(site, outcome)
+    return outcome
+
+
+def _transaction() -> Callable[[Site, Outcome], None]:
+    """Imported when it is needed: a deploy with nothing to do is over before it would be."""
+    from .deploy import carry_out
+
+    return carry_out
+
+
+def result(outcomes: Sequence[Outcome], again: str) -> dict[str, Any]:
+    """What the module returns; ``again`` as for `report.lines`."""
+    sites = [{**{key: value for key, value in asdict(one).items() if key != "diff"}, "changed": one.changed} for one in outcomes]
+    return {
+        "changed": any(outcome.changed for outcome in outcomes),
+        "sites": sites,
+        "report": report.lines(outcomes, again),
+        "diff": [difference for outcome in outcomes for difference in outcome.diff],
+        **failures(outcomes),
+    }
