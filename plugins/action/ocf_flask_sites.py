@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -33,7 +35,8 @@ class ActionModule(ActionBase):
             **({} if self._task.action.endswith("_info") else self._for_deploys()),
             **self._task.args,
         }
-        result.update(self._execute_module(module_name=self._task.action, module_args=arguments, task_vars=variables))
+        with _without_garbage_collection():
+            result.update(self._execute_module(module_name=self._task.action, module_args=arguments, task_vars=variables))
         report = result.pop("report", None)
         if report:
             several = len(variables.get("ansible_play_hosts_all", [])) > 1
@@ -63,3 +66,13 @@ class ActionModule(ActionBase):
         if os.path.exists(os.path.join(os.path.dirname(sys.prefix), "tools", "play")):
             found["again"] = "make deploy site={name}"
         return found
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Ansible packs a module by parsing all that it imports; collections in between, of all of Ansible's objects, take as long again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -65,11 +65,11 @@ class Bench:
         plain = virtualenv.Order(self.interpreter, packages, (), {}, virtualenv.Source(wheels=str(self.wheels)))
         return replace(plain, **more)  # type: ignore[arg-type]
 
-    def build(self, order: virtualenv.Order, name: str = "venv", seconds: float = 60) -> Path:
+    def build(self, order: virtualenv.Order, name: str = "venv", seconds: float = 60, start: Path | None = None) -> Path:
         scratch = self.directory / f"{name}-scratch"
         scratch.mkdir(exist_ok=True)
         tools = virtualenv.Tools(self.tool, PIP, scratch, self.directory, ENV, time.monotonic() + seconds)
-        virtualenv.build(self.directory / name, order, tools)
+        virtualenv.build(self.directory / name, order, tools, start)
         return self.directory / name
 
 
@@ -290,11 +290,13 @@ def wheel(directory: Path, name: str, version: str) -> None:
     import zipfile
 
     info = f"{name}-{version}.dist-info"
+    # No two versions of one size: files of one size and second would pass for the same with Python's bytecode.
+    source, metadata = f"version = {version!r}\n" + "#" * int(version[0]), f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     with zipfile.ZipFile(directory / f"{name}-{version}-py3-none-any.whl", "w") as file:
-        file.writestr(f"{name}.py", f"version = {version!r}\n")
-        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        file.writestr(f"{name}.py", source)
+        file.writestr(f"{info}/METADATA", metadata)
         file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        file.writestr(f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+        file.writestr(f"{info}/RECORD", f"{name}.py,,{len(source)}\n{info}/METADATA,,{len(metadata)}\n{info}/WHEEL,,\n{info}/RECORD,,\n")
 
 
 @pytest.fixture
@@ -327,6 +329,52 @@ def test_versions_once_installed_stay_where_they_can(
     made = bench(tool, tmp_path)
     order = made.order(*packages, pins=pins, source=virtualenv.Source(wheels=str(shelf)))
     assert virtualenv.installed(made.build(order)) == expected
+
+
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_from_another_virtualenv_it_is_just_as_exact_and_leaves_that_one_as_it_was(
+    bench: Benches, tmp_path: Path, shelf: Path, tool: str
+) -> None:
+    made = bench(tool, tmp_path)
+    shutil.copy(next(made.wheels.glob("click-*.whl")), shelf)
+    source = virtualenv.Source(wheels=str(shelf))
+    start = made.build(made.order("lib==1.0", "tool", "click", source=source), "start")
+    before = state(start)
+    order = made.order("lib", "click", source=source, pins=virtualenv.installed(start))
+    venv = made.build(order, start=start)
+    assert virtualenv.installed(venv).keys() == {"lib", "click"} and virtualenv.installed(venv)["lib"] == "1.0"
+    changed = made.build(made.order("lib>=2", "click", source=source, pins=virtualenv.installed(start)), "changed", start=start)
+    assert output(changed / "bin" / "python", "-c", "import lib; print(lib.version)") == "2.0\n"
+    assert state(start) == before
+    if tool == "uv":
+        (one,) = start.glob("lib/python3*/site-packages/click/core.py")
+        assert one.samefile(venv / one.relative_to(start)), "what did not change takes no space again"
+    assert list(venv.glob("lib/python3*/site-packages/__pycache__/lib.*.pyc"))
+
+
+@pytest.mark.parametrize("damage", ["lib.py", "lib-2.0.dist-info/METADATA", "lib-2.0.dist-info/RECORD"])
+def test_what_is_damaged_in_a_virtualenv_does_not_live_on_in_the_next(bench: Benches, tmp_path: Path, shelf: Path, damage: str) -> None:
+    made = bench("uv", tmp_path)
+    source = virtualenv.Source(wheels=str(shelf))
+    start = made.build(made.order("lib", "tool", source=source), "start")
+    (damaged,) = start.glob(f"lib/python3*/site-packages/{damage}")
+    damaged.unlink()
+    if damage == "lib.py":
+        damaged.write_text("version = 'edited'\n")
+    venv = made.build(made.order("lib", source=source), start=start)
+    assert virtualenv.installed(venv) == {"lib": "2.0"}
+    assert output(venv / "bin" / "python", "-c", "import lib; print(lib.version)") == "2.0\n"
+
+
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_a_virtualenv_has_the_files_of_one_of_venvs(bench: Benches, tmp_path: Path, tool: str) -> None:
+    made = bench(tool, tmp_path)
+    venv = made.build(made.order())
+    assert {path.name for path in (venv / "bin").iterdir()} <= {
+        *("activate", "activate.csh", "activate.fish", "Activate.ps1", "activate_this.py"),
+        *("pip", "pip3", "python", "python3", f"python{'.'.join(made.interpreter.version.split('.')[:2])}"),
+    }
+    assert {path.name for path in venv.iterdir()} <= {"bin", "include", "lib", "lib64", "pyvenv.cfg", ".gitignore", ".lock"}
 
 
 @pytest.mark.parametrize("tool", ["uv", "pip"])

@@ -148,8 +148,9 @@ def _new_release(site: Site, view: observe.View, outcome: Outcome, on_error: Exi
 
 
 def _make_virtualenv(site: Site, view: observe.View, target: Path) -> None:
-    if view.plan.virtualenv == plan.CLONE and view.live:
-        virtualenv.clone(site.places.release(view.live.id) / "venv", target)
+    present = site.places.release(view.live.id) / "venv" if view.live else None
+    if present and view.plan.virtualenv == plan.CLONE:
+        virtualenv.clone(present, target)
         return
     settings = site.settings
     uv = "" if settings.uv == "none" else virtualenv.find_uv((site.expand(settings.uv), *site.kit.uv), env=site.env)
@@ -168,7 +169,7 @@ def _make_virtualenv(site: Site, view: observe.View, target: Path) -> None:
         env={**site.env, "TMPDIR": str(site.places.temporary)},
         deadline=time.monotonic() + settings.timeouts.build,
     )
-    virtualenv.build(target, order, tools)
+    virtualenv.build(target, order, tools, start=present if view.plan.virtualenv == plan.UPDATE else None)
 
 
 def _test(site: Site, outcome: Outcome) -> dict[str, Any]:

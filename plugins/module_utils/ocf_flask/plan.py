@@ -13,7 +13,7 @@ from .virtualenv import Interpreter, requirement_name
 
 # The recipe's steps, under which a report shows what changed.
 PARTS = ("directory", "htaccess", "run_fcgi", "virtualenv", "packages", "code", "settings")
-BUILD, CLONE, KEEP = "build", "clone", "keep"
+BUILD, UPDATE, CLONE, KEEP = "build", "update", "clone", "keep"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a deploy does. ``virtualenv`` is one of `BUILD`, `CLONE`, `KEEP`."""
+    """What a deploy does. ``virtualenv`` is one of `BUILD`, `UPDATE` (a clone with other packages), `CLONE`, `KEEP`."""
 
     changes: tuple[Change, ...]
     release: bool
@@ -137,10 +137,12 @@ def _virtualenv(wanted: Wanted, observed: Observed) -> tuple[str, str]:
         return BUILD, f"made anew with {python}, because its {old} is gone"
     if live.inputs["python"] != wanted.inputs["python"]:
         return BUILD, f"{old} ({live.inputs['python']['path']}) -> {python} ({wanted.interpreter.path})"
-    if any(live.inputs.get(kind) != wanted.inputs[kind] for kind in ("packages", "requirements", "server", "pip")):
+    if live.inputs.get("pip") != wanted.inputs["pip"]:
         return BUILD, ""
     missing = [name for name in live.packages if name not in observed.installed and name not in live.by_hand]
-    return (BUILD, f"made anew, because {', '.join(missing)} was missing") if missing else (CLONE, "")
+    if missing:
+        return BUILD, f"made anew, because {', '.join(missing)} was missing"
+    return UPDATE if any(live.inputs.get(kind) != wanted.inputs[kind] for kind in ("packages", "requirements", "server")) else CLONE, ""
 
 
 def _by_hand(wanted: Wanted, observed: Observed) -> dict[str, str]:

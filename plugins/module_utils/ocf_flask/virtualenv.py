@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shutil
@@ -13,6 +14,10 @@ from pathlib import Path
 from . import process
 from .errors import SettingError, SiteError
 
+_NOT_IN_VENV = (
+    *("bin/activate.bat", "bin/deactivate.bat", "bin/pydoc.bat", "bin/activate.ps1", "bin/activate.nu", "bin/activate.xsh"),
+    *(".gitignore", "CACHEDIR.TAG"),
+)
 OLDEST_PYTHON = (3, 9)
 _PYTHON_DIRECTORIES = ("/usr/bin", "/usr/local/bin")
 _ASK = "import os, sys; print('%d.%d.%d' % sys.version_info[:3], os.path.realpath(getattr(sys, '_base_executable', '') or sys.executable))"
@@ -188,26 +193,48 @@ def find_uv(candidates: Sequence[str], *, env: Mapping[str, str]) -> str:
     return shutil.which("uv", path=env.get("PATH", os.defpath)) or ""
 
 
-def build(target: Path, order: Order, tools: Tools) -> None:
-    """Make a virtualenv with what the order names.
+def build(target: Path, order: Order, tools: Tools, start: Path | None = None) -> None:
+    """Make a virtualenv with just what the order names.
 
     Versions already in use stay. Where not all of them can be had together with what is asked for, those
     that must change do, and no others.
 
+    :param start: a virtualenv of the same interpreter, with which the new one shares the space of what they have
+        in common, where the tool can make it exact: pip cannot.
     :raises SiteError: with pip's or uv's own reason.
     """
-    _create(target, order.interpreter, tools)
     wanted = Path(tools.scratch, "requirements.in")
     wanted.write_text("".join(f"{package}\n" for package in order.packages))
     requirements: list[str | Path] = ["-r", wanted]
     for file in order.files:
         requirements += ["-r", file]
+    if start and tools.uv and _is_whole(start):
+        clone(start, target)
+        if _install(target, ["--exact", *requirements], {}, order.source, tools).returncode == 0:
+            return
+        shutil.rmtree(target)
+    _create(target, order.interpreter, tools)
     completed = _install(target, requirements, order.pins, order.source, tools)
     if completed.returncode and order.pins:
         pins = (_reconcile_with_uv if tools.uv else _reconcile_with_pip)(target, requirements, order, tools)
         completed = _install(target, requirements, pins, order.source, tools)
     if completed.returncode:
         raise SiteError(f"The packages could not be installed. {'uv' if tools.uv else 'pip'} says:", completed.output)
+
+
+def _is_whole(venv: Path) -> bool:
+    """Whether each installed package has its files, none of another size (PEP 376's ``RECORD``)."""
+    for path in venv.glob("lib/python3*/site-packages/*"):
+        if not _DIST_INFO.fullmatch(path.name):
+            continue
+        try:
+            with open(path / "RECORD", newline="", encoding="utf-8") as file:
+                sizes = {name: size for name, _, size in csv.reader(file) if size and not name.startswith("..")}
+            if not all((path.parent / name).stat().st_size == int(size) for name, size in sizes.items()):
+                return False
+        except (OSError, ValueError, csv.Error):
+            return False
+    return True
 
 
 def _reconcile_with_uv(target: Path, requirements: Sequence[str | Path], order: Order, tools: Tools) -> Mapping[str, str]:
@@ -256,6 +283,9 @@ def _create(target: Path, interpreter: Interpreter, tools: Tools) -> None:
         if "No module named venv" in completed.output:
             raise SiteError(f"{interpreter.path} cannot make virtualenvs. As root, type: apt install python3-venv")
         raise SiteError(f"The virtualenv could not be made with {interpreter.path}:", completed.output)
+    # What venv does not make either: for other systems, or of use to uv alone.
+    for name in _NOT_IN_VENV:
+        (target / name).unlink(missing_ok=True)
     (site_packages,) = target.glob("lib/python3*/site-packages")
     Path(site_packages, "pip.py").write_text(tools.pip)
     for name in ("pip", "pip3"):
