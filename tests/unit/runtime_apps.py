@@ -81,6 +81,22 @@ def do_no_start(environ: Any, start: Any) -> Any:
     return [b"x"]
 
 
+def do_interim_status(environ: Any, start: Any) -> Any:
+    start("103 Early Hints", HEADERS)
+    return []
+
+
+def do_change_of_mind(environ: Any, start: Any) -> Any:
+    """PEP 3333: an empty string sends no headers yet."""
+    start("200 OK", HEADERS)
+    yield b""
+    try:
+        raise ValueError("before the first byte")
+    except ValueError:
+        start("503 Busy", HEADERS, sys.exc_info())
+    yield b"busy"
+
+
 def do_text_body(environ: Any, start: Any) -> Any:
     start("200 OK", HEADERS)
     return ["text"]
@@ -231,6 +247,21 @@ def do_fork(environ: Any, start: Any) -> Any:
     os.waitpid(child, 0)
     start("200 OK", HEADERS)
     return [b"parent"]
+
+
+def do_terminated_child(environ: Any, start: Any) -> Any:
+    import signal
+
+    ready, begun = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(begun, b"x")
+        signal.pause()
+    os.read(ready, 1)
+    os.kill(child, signal.SIGTERM)
+    _, status = os.waitpid(child, 0)
+    start("200 OK", HEADERS)
+    return [f"ended by signal {os.WTERMSIG(status)}".encode()]
 
 
 def do_wait(environ: Any, start: Any) -> Any:

@@ -14,7 +14,7 @@ It needs nothing but Python's standard library, 3.9 or later. From the top:
 `Log`          the site's own error log; `ErrorStream` is where all text goes
 `load`         ``"package.module:attribute"`` to a WSGI application
 `Application`  that application, made safe: right URLs, each request ends
-`Connection`   the FastCGI protocol, and `Body` and `Responder` on top of it
+`Responder`    the FastCGI protocol, with `Connection` and `Body`
 `Loop`         accepts connections, and drains when it is told or replaced
 `serve`        puts them together, or explains itself in a terminal
 
@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import io
 import os
 import re
@@ -77,11 +78,7 @@ class Site(NamedTuple):
     def here(cls) -> Site:
         # suexec executes the script by its bare name, in its own directory.
         release = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-        return cls(
-            script=os.path.abspath(sys.argv[0]),
-            release=release,
-            private=os.path.dirname(os.path.dirname(release)),
-        )
+        return cls(os.path.abspath(sys.argv[0]), release, os.path.dirname(os.path.dirname(release)))
 
     @property
     def directory(self) -> str:
@@ -154,44 +151,33 @@ class Log:
             text = text[: self.longest_entry] + b"\n[the rest is left out]"
         stamp = time.strftime("%Y-%m-%d %H:%M:%S %z")
         entry = f"{stamp} {heading}: ".encode("utf-8", "backslashreplace") + text
-        try:
-            descriptor = self._open()
-            try:
-                if os.fstat(descriptor).st_size + len(entry) > self.size:
-                    self._rotate(descriptor)
-                    os.close(descriptor)
-                    descriptor = -1
-                    descriptor = self._open()
-                os.write(descriptor, entry if entry.endswith(b"\n") else entry + b"\n")
-            finally:
-                if descriptor >= 0:
-                    os.close(descriptor)
-        except OSError:
-            pass
+        entry += b"" if entry.endswith(b"\n") else b"\n"
+        with contextlib.suppress(OSError):
+            with self._open() as file:
+                if os.fstat(file.fileno()).st_size + len(entry) <= self.size:
+                    file.write(entry)
+                    return
+                self._rotate(file.fileno())
+            with self._open() as file:
+                file.write(entry)
 
-    def _open(self) -> int:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        try:
-            return os.open(self.path, flags, 0o600)
-        except FileNotFoundError:
+    def _open(self) -> io.FileIO:
+        with contextlib.suppress(FileExistsError):
             os.mkdir(os.path.dirname(self.path), 0o700)
-            return os.open(self.path, flags, 0o600)
+        return io.FileIO(os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a")
 
     def _rotate(self, descriptor: int) -> None:
         """Rename the files, unless another process does or did so."""
         import fcntl
 
-        try:
+        with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.stat(self.path).st_ino != os.fstat(descriptor).st_ino:
                 return
-        except OSError:
-            return
-        for number in range(self.kept, 0, -1):
-            older = f"{self.path}.{number}"
-            newer = f"{self.path}.{number - 1}" if number > 1 else self.path
-            if os.path.exists(newer):
-                os.rename(newer, older)
+            for number in range(self.kept, 0, -1):
+                newer = f"{self.path}.{number - 1}" if number > 1 else self.path
+                if os.path.exists(newer):
+                    os.rename(newer, f"{self.path}.{number}")
 
 
 # mod_fcgid logs the first 7,999 bytes of a STDERR record and drops the rest; a
@@ -225,12 +211,8 @@ class ErrorStream(io.RawIOBase):
         self._partial = b""
         self._lock = threading.RLock()
         # A surrogate or any other text must not make logging fail.
-        self.text = io.TextIOWrapper(
-            cast("io.BufferedWriter", self),
-            encoding="utf-8",
-            errors="backslashreplace",
-            line_buffering=True,
-        )
+        below = cast("io.BufferedWriter", self)
+        self.text = io.TextIOWrapper(below, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
     def writable(self) -> bool:
         return True
@@ -275,8 +257,7 @@ class ErrorStream(io.RawIOBase):
         except Exception:  # the visitor has left, or the log's disk is full
             pass
         if self._log is not None:
-            heading = f"[{os.getpid()}] {self._release_id}"
-            self._log.write(f"{heading} {self._about}" if self._about else heading, text)
+            self._log.write(f"[{os.getpid()}] {self._release_id} {self._about}".rstrip(), text)
 
     def report(self, error: BaseException) -> None:
         """Write the traceback of `error`."""
@@ -328,11 +309,10 @@ def load(name: str) -> WSGIApp:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        missing = error.name or ""
+        missing, directory = error.name or "", sys.path[0]
         if f"{module_name}.".startswith(f"{missing}."):
-            raise AppError(
-                f"the app is {name!r}, but there is no module {missing!r} in {sys.path[0]}{near(missing, modules_in(sys.path[:1]))}"
-            ) from None
+            there = [os.path.splitext(file)[0] for file in os.listdir(directory)] if os.path.isdir(directory) else []
+            raise AppError(f"the app is {name!r}, but there is no module {missing!r} in {directory}{near(missing, there)}") from None
         raise AppError(f"{module_name!r} was found, but it imports {missing!r}, which is not installed in the site's virtualenv") from error
     found = evaluate(module, expression.strip() or "app", name)
     if not callable(found):
@@ -360,18 +340,13 @@ def evaluate(module: Any, expression: str, name: str) -> Any:
 
 
 def attribute(module: Any, path: str, name: str) -> Any:
-    found = module
-    for part in path.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            items = vars(module).items()
-            apps = [key for key, value in items if hasattr(value, "wsgi_app") and not isinstance(value, type)]
-            hint = near(part, dir(found)) or (f"; it has {', '.join(apps)}" if apps else "")
-            raise AppError(
-                f"the app is {name!r}, but {module.__name__!r} ({getattr(module, '__file__', None)}) has no {path!r}{hint}"
-            ) from None
-    return found
+    try:
+        return functools.reduce(getattr, path.split("."), module)
+    except AttributeError:
+        apps = [key for key, value in vars(module).items() if hasattr(value, "wsgi_app") and not isinstance(value, type)]
+        hint = near(path, dir(module)) or (f"; it has {', '.join(apps)}" if apps else "")
+        file = getattr(module, "__file__", None)
+        raise AppError(f"the app is {name!r}, but {module.__name__!r} ({file}) has no {path!r}{hint}") from None
 
 
 def near(word: str, words: Iterable[str]) -> str:
@@ -379,11 +354,6 @@ def near(word: str, words: Iterable[str]) -> str:
 
     matches = difflib.get_close_matches(word, [w for w in words if w != word], n=3)
     return f"; is it {' or '.join(map(repr, matches))}?" if matches else ""
-
-
-def modules_in(directories: Iterable[str]) -> list[str]:
-    names = [name for path in directories if os.path.isdir(path) for name in os.listdir(path)]
-    return [os.path.splitext(name)[0] for name in names]
 
 
 def check_arguments(app: Any, name: str) -> None:
@@ -395,34 +365,30 @@ def check_arguments(app: Any, name: str) -> None:
     try:
         inspect.signature(app).bind(None, None)
     except TypeError:
-        raise AppError(
-            f"{name!r} is a function that does not take a WSGI application's two arguments;"
-            f" if it makes the application, write {name + '()'!r}"
-        ) from None
+        hint = f"if it makes the application, write {name + '()'!r}"
+        raise AppError(f"{name!r} is a function that does not take a WSGI application's two arguments; {hint}") from None
 
 
 # --- The application --------------------------------------------------------
 
 
 class Gone(ConnectionError):
-    """The web server has closed the connection: the visitor has left."""
+    """The web server has closed the connection, or is silent: the visitor has left."""
 
 
 # PEP 3333 keeps these for the server. Apache would take a Status header from
 # the app for ours, and a Transfer-Encoding for its own.
-SERVERS_HEADERS = frozenset(
-    (
-        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "status"),
-        *("te", "trailer", "trailers", "transfer-encoding", "upgrade"),
-    )
-)
+is_the_servers = re.compile(
+    r"(connection|keep-alive|proxy-authenticate|proxy-authorization|status|te|trailers?|transfer-encoding|upgrade)\Z", re.IGNORECASE
+).match
 # Apache reads a script's header into 8,192 bytes (MAX_STRING_LEN, used in
 # fcgid_bridge.c); a longer one is "End of script output before headers".
 LONGEST_HEADER = 8_189
 header_name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z").match
 # Apache answers 500 by itself when one of these gets into a header.
 control_character = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
-status_line = re.compile(r"[1-9][0-9][0-9](?: |\Z)").match
+# An answer cannot be 1xx: mod_fcgid takes the first header block for all there is.
+status_line = re.compile(r"[2-9][0-9][0-9](?: |\Z)").match
 
 FAILURE_PAGE = b"500 Internal Server Error\n\nThe site has a problem. Its log says more.\n"
 
@@ -470,7 +436,7 @@ class Response:
                 raise ValueError(f"{name!r} is no name for a header")
             if control_character(value):
                 raise ValueError(f"the header {name} has a control character: {value[:200]!r}")
-            if name.lower() not in SERVERS_HEADERS:
+            if not is_the_servers(name):
                 checked.append((name, self._native(name, value)))
         return checked
 
@@ -492,10 +458,8 @@ class Response:
         if self._set is None:
             raise AssertionError("the app did not call start_response")
         status, headers = self._set
-        self._bodyless = status[0] == "1" or status[:3] in ("204", "304")
-        if status[:3] == "200":
-            # CGI's meaning of a Location without a redirect's status: another
-            # page of the site, or a redirect, in place of this answer.
+        self._bodyless = status[:3] in ("204", "304")
+        if status[:3] == "200":  # else Apache answers with the page that Location names (CGI)
             headers = [item for item in headers if item[0].lower() != "location"]
         length = next((v for name, v in headers if name.lower() == "content-length"), None)
         if length is None and only is not None and not self._bodyless:
@@ -515,21 +479,19 @@ class Response:
 
     def body(self, data: bytes) -> bytes:
         """What is to be sent of `data`: as much as method, status and length allow."""
-        if not isinstance(data, bytes):
-            if not isinstance(data, (bytearray, memoryview)):
-                raise TypeError(f"the app's body has a {type(data).__name__}, not bytes")
-            data = bytes(data)
-        if not self.begun:
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"the app's body has a {type(data).__name__}, not bytes")
+        if not self.begun and data:  # until then the app may change its mind
             self.begin()
-        if self._head or self._bodyless:
+        if not self.begun or self._head or self._bodyless:
             return b""
-        if self._left is not None:
-            if len(data) > self._left:
-                if self._left >= 0:
-                    self._errors.write("The body is longer than its Content-Length; cut off.\n")
-                data, self._left = data[: max(self._left, 0)], -1
-            else:
-                self._left -= len(data)
+        data = bytes(data)  # copies nothing that is bytes
+        if self._left is not None and len(data) > self._left:
+            if self._left >= 0:
+                self._errors.write("The body is longer than its Content-Length; cut off.\n")
+            data, self._left = data[: max(self._left, 0)], -1
+        elif self._left is not None:
+            self._left -= len(data)
         return data
 
     def finish(self) -> None:
@@ -542,12 +504,8 @@ class Response:
         """The page for an app that failed, or nothing when it is too late for one."""
         if self.begun:
             return b""
-        headers = [
-            ("Content-Type", "text/plain; charset=utf-8"),
-            ("Content-Length", str(len(FAILURE_PAGE))),
-            ("Cache-Control", "no-store"),
-        ]
-        self._set = "500 Internal Server Error", headers
+        headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(FAILURE_PAGE)))]
+        self._set = "500 Internal Server Error", [*headers, ("Cache-Control", "no-store")]
         return self.body(FAILURE_PAGE)
 
 
@@ -562,11 +520,8 @@ class FileWrapper:
 
     def __init__(self, file: Any, block_size: int = 8192) -> None:
         self._file = file
-        self._size = max(block_size, 4 * 65528)
-
-    def close(self) -> None:
-        if hasattr(self._file, "close"):
-            self._file.close()
+        self._size = max(block_size, 4 * LONGEST_CONTENT)
+        self.close = getattr(file, "close", lambda: None)
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(lambda: self._file.read(self._size), b"")
@@ -585,7 +540,8 @@ class Application:
         self._imported = imported
         self._site = site
         self._errors = errors
-        self._config = flask_config(app)
+        flask = sys.modules.get("flask")
+        self._config: Any = app.config if flask is not None and isinstance(app, flask.Flask) else None
         self._cookie_path: str | None = None
         self._process = os.getpid()
 
@@ -626,8 +582,7 @@ class Application:
 
     def _answer_release(self, environ: Environ, start: Callable[..., Write]) -> list[bytes]:
         release = self._site.release_id
-        headers = [("Content-Type", "text/plain"), ("Cache-Control", "no-store")]
-        start("200 OK", [*headers, ("OCF-Flask-Release", release)])
+        start("200 OK", [("Content-Type", "text/plain"), ("Cache-Control", "no-store"), ("OCF-Flask-Release", release)])
         return [release.encode() + b"\n"]
 
     def _confine_cookie(self, environ: Environ) -> None:
@@ -674,13 +629,6 @@ class Application:
             os._exit(0)
 
 
-def flask_config(app: WSGIApp) -> dict[str, Any] | None:
-    flask = sys.modules.get("flask")
-    if flask is None or not isinstance(app, flask.Flask):
-        return None
-    return cast("dict[str, Any]", app.config)
-
-
 def correct_paths(environ: Environ, site: Site) -> None:
     """Set SCRIPT_NAME to the site's own prefix and PATH_INFO to the rest.
 
@@ -709,233 +657,135 @@ def correct_paths(environ: Environ, site: Site) -> None:
 
 # --- FastCGI ----------------------------------------------------------------
 
-BEGIN_REQUEST, ABORT_REQUEST, END_REQUEST, PARAMS, STDIN, STDOUT, STDERR = range(1, 8)
-GET_VALUES, GET_VALUES_RESULT, UNKNOWN_TYPE = 9, 10, 11
-RESPONDER = 1
-KEEP_CONN = 1
-REQUEST_COMPLETE, CANT_MPX_CONN, _, UNKNOWN_ROLE = range(4)
+# mod_fcgid makes a connection for each request and then closes it. It sends one
+# BEGIN_REQUEST (number 1, flags 0, the role of a responder), all parameters in
+# one record, the body, and no other record (fcgid_protocol.c; add_request_body
+# in fcgid_bridge.c). So there is no multiplexing and no kept connection here,
+# and what departs from this ends the connection.
+BEGIN_REQUEST, _, END_REQUEST, PARAMS, STDIN, STDOUT, STDERR = range(1, 8)
+REQUEST_ID = 1
+RESPONDER = struct.pack("!H", 1)
 
 record_header = struct.Struct("!BBHHBx")
-request_begin = struct.Struct("!HB5x")
-request_end = struct.Struct("!LB3x")
 
 # The longest content that is a multiple of eight, so that no record needs
 # padding to be aligned (specification, 3.3).
 LONGEST_CONTENT = 65_528
-RECORDS_AT_ONCE = 16
-# mod_fcgid sends one record of at most 65,535 bytes (fcgid_protocol.c).
 LONGEST_PARAMS = 1_000_000
 
 
+def record(kind: int, content: bytes) -> bytes:
+    return record_header.pack(1, kind, REQUEST_ID, len(content), 0) + content
+
+
+ENDING = record(STDOUT, b"") + record(END_REQUEST, bytes(8))
+
+
 class Broken(Gone):
-    """The peer does not speak FastCGI."""
-
-
-class Aborted(Gone):
-    """The web server has aborted the request."""
-
-
-class Request(NamedTuple):
-    """A request whose parameters have arrived; None when they make no sense."""
-
-    id: int
-    keep: bool
-    params: dict[str, str] | None
+    """The peer sends what mod_fcgid never does."""
 
 
 class Connection:
-    """One connection from the web server: records in, records out."""
+    """One connection from the web server: a request in, its answer out."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self._buffer = memoryview(bytearray(65_536))
-        self._start = self._end = 0
-        self._outgoing: list[Buffer] = []
+    def __init__(self, sock: socket.socket, received: io.BufferedReader) -> None:
+        self._sock = sock
+        self._received = received
         # An app's threads may log while the answer is being sent.
         self._lock = threading.Lock()
+        self._head = b""
         self.body: Body | None = None
-
-    @property
-    def pending(self) -> bool:
-        """Whether more has been received than was asked for."""
-        return self._end > self._start
-
-    def _receive_some(self, into: memoryview) -> int:
-        try:
-            received = self.sock.recv_into(into)
-        except BlockingIOError:
-            raise Gone(f"the web server sent nothing for {SILENCE_SECONDS} s") from None
-        except OSError as error:
-            raise Gone(str(error)) from None
-        if not received:
-            raise Gone("the web server closed the connection")
-        return received
-
-    def receive_into(self, into: memoryview) -> int:
-        """Some bytes, at least one, straight into `into` when it is large."""
-        if not self.pending:
-            if len(into) >= 16_384:
-                return self._receive_some(into)
-            self._start, self._end = 0, self._receive_some(self._buffer)
-        count = min(len(into), self._end - self._start)
-        into[:count] = self._buffer[self._start : self._start + count]
-        self._start += count
-        return count
 
     def receive(self, length: int) -> bytes:
         """Exactly `length` bytes."""
-        if self._end - self._start >= length:
-            self._start += length
-            return bytes(self._buffer[self._start - length : self._start])
-        content = bytearray(length)
-        rest = memoryview(content)
-        while rest:
-            rest = rest[self.receive_into(rest) :]
-        return bytes(content)
-
-    def receive_header(self) -> tuple[int, int, int, int]:
-        """A record's type, request ID, content length and padding length."""
-        version, kind, request_id, length, padding = record_header.unpack(self.receive(8))
-        if version != 1:
-            raise Broken(f"a FastCGI record of version {version}")
-        return kind, request_id, length, padding
-
-    def receive_record(self) -> tuple[int, int, bytes]:
-        kind, request_id, length, padding = self.receive_header()
-        content = self.receive(length)
-        self.receive(padding)
-        return kind, request_id, content
-
-    def next_request(self) -> Request | None:
-        """Read on to a complete set of parameters; None at the end."""
         try:
-            begun = self._begin()
-            return begun and self._params(*begun)
-        except Broken:
-            raise
-        except Gone:
-            return None
+            content = self._received.read(length)
+        except OSError as error:
+            raise Gone(str(error)) from None
+        if content is None or len(content) < length:
+            raise Gone
+        return content
 
-    def _begin(self) -> tuple[int, bool] | None:
-        """The next request's ID and whether the connection outlives it."""
-        while True:
-            kind, request_id, content = self.receive_record()
-            if kind != BEGIN_REQUEST or not request_id:
-                self.handle_other(kind, request_id, content)
-                continue
-            role, keep = self._begin_body(content)
-            if role == RESPONDER:
-                return request_id, keep
-            self.end(request_id, UNKNOWN_ROLE)
-            if not keep:
-                return None
+    def receive_into(self, into: memoryview) -> int:
+        """Some bytes, at least one."""
+        try:
+            count = self._received.readinto1(into)
+        except OSError as error:
+            raise Gone(str(error)) from None
+        if not count:
+            raise Gone
+        return count
 
-    @staticmethod
-    def _begin_body(content: bytes) -> tuple[int, bool]:
-        if len(content) != request_begin.size:
-            raise Broken("a BEGIN_REQUEST record of a wrong length")
-        role, flags = request_begin.unpack(content)
-        return role, bool(flags & KEEP_CONN)
+    def receive_header(self, expected: int) -> tuple[int, int]:
+        """The lengths of the next record's content and padding; its type has to be `expected`."""
+        version, kind, request_id, length, padding = record_header.unpack(self.receive(8))
+        if (version, kind, request_id) != (1, expected, REQUEST_ID):
+            raise Broken(f"a record of version {version}, type {kind} and request {request_id}, where one of type {expected} belongs")
+        return length, padding
 
-    def _params(self, request_id: int, keep: bool) -> Request | None:
+    def receive_record(self, expected: int) -> bytes:
+        length, padding = self.receive_header(expected)
+        return self.receive(length + padding)[:length]
+
+    def receive_params(self) -> dict[str, str]:
+        """The parameters of the request that begins here. Raises `Broken` or `Gone`."""
+        begin = self.receive_record(BEGIN_REQUEST)
+        if len(begin) != 8 or not begin.startswith(RESPONDER):
+            raise Broken("a request for something else than a responder")
         params = bytearray()
-        while True:
-            kind, other_id, content = self.receive_record()
-            if other_id != request_id or not other_id:
-                self.handle_other(kind, other_id, content)
-            elif kind == PARAMS and not content:
-                return Request(request_id, keep, decode_params(bytes(params)))
-            elif kind == PARAMS:
-                params += content
-                if len(params) > LONGEST_PARAMS:
-                    raise Broken("more parameters than any request has")
-            elif kind == ABORT_REQUEST:
-                self.end(request_id, REQUEST_COMPLETE)
-                return self.next_request() if keep else None
-            else:
-                raise Broken(f"a record of type {kind} among a request's parameters")
-
-    def handle_other(self, kind: int, request_id: int, content: bytes) -> None:
-        """Answer a record that is not part of the request at hand."""
-        if request_id == 0 and kind == GET_VALUES:
-            self._reply(record(GET_VALUES_RESULT, 0, values_result(content)))
-        elif request_id == 0:
-            self._reply(record(UNKNOWN_TYPE, 0, bytes([kind]) + bytes(7)))
-        elif kind == BEGIN_REQUEST:
-            self._begin_body(content)
-            self._reply(record(END_REQUEST, request_id, request_end.pack(0, CANT_MPX_CONN)))
-        # Else it belongs to a request that is over: ignored (specification, 3.3).
-
-    def _reply(self, data: bytes) -> None:
-        if self._lock.locked():  # we read while we wait to send: it has to queue
-            self._outgoing.append(data)
-        else:
-            self.send([data])
+        while content := self.receive_record(PARAMS):
+            params += content
+            if len(params) > LONGEST_PARAMS:
+                raise Broken("more parameters than any request has")
+        return decode_params(bytes(params))
 
     def send(self, buffers: list[Buffer]) -> None:
         """Send all of `buffers`, in one system call if the peer keeps up."""
         with self._lock:
-            self._outgoing += buffers
-            outgoing = self._outgoing
-            while outgoing:
+            while buffers:
                 try:
-                    sent = self.sock.sendmsg(outgoing, (), socket.MSG_DONTWAIT)
+                    sent = self._sock.sendmsg(buffers, (), socket.MSG_DONTWAIT)
                 except BlockingIOError:
                     self._wait_for_peer()
                     continue
                 except OSError as error:
-                    outgoing.clear()
                     raise Gone(str(error)) from None
-                while outgoing and sent >= len(outgoing[0]):
-                    sent -= len(outgoing.pop(0))
+                while buffers and sent >= len(buffers[0]):
+                    sent -= len(buffers.pop(0))
                 if sent:
-                    outgoing[0] = memoryview(outgoing[0])[sent:]
+                    buffers[0] = memoryview(buffers[0])[sent:]
 
     def _wait_for_peer(self) -> None:
-        """Wait until more can be sent, meanwhile taking in the request's body.
+        """Wait until more can be sent.
 
         mod_fcgid reads nothing before it has written all of the request
         (handle_request in fcgid_bridge.c): an app that answers at length before
         it has read its upload would wait for ever.
         """
-        wanted = select.POLLOUT
-        if self.body is not None and not self.body.complete:
-            wanted |= select.POLLIN
+        if self.body is not None:
+            self.body.spool()
         poller = select.poll()
-        poller.register(self.sock, wanted)
-        events = poller.poll()[0][1]
-        if events & select.POLLIN and not events & select.POLLOUT:
-            cast("Body", self.body).spool()
+        poller.register(self._sock, select.POLLOUT)
+        poller.poll()
 
-    def send_stream(self, kind: int, request_id: int, data: bytes, before: bytes = b"") -> None:
-        """Send `before` and `data` as records of a stream, without copying `data`."""
-        if before and len(before) + len(data) <= LONGEST_CONTENT:
-            before, data = b"", before + data
-        for start in range(0, len(before), LONGEST_CONTENT):
-            self.send([record(kind, request_id, before[start : start + LONGEST_CONTENT])])
-        view = memoryview(data)
-        step = LONGEST_CONTENT * RECORDS_AT_ONCE
-        for start in range(0, len(view), step):
-            buffers: list[Buffer] = []
-            for at in range(start, min(start + step, len(view)), LONGEST_CONTENT):
+    def start(self, status: str, headers: Headers) -> Write:
+        """The server's start_response. The headers go with the first of the body."""
+        self._head = header_block(status, headers)
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """Send `data`, copying it only when it is short."""
+        head, self._head = self._head, b""
+        if len(head) + len(data) <= LONGEST_CONTENT:
+            head, data = b"", head + data
+        for view in (memoryview(head), memoryview(data)):
+            for at in range(0, len(view), LONGEST_CONTENT):
                 content = view[at : at + LONGEST_CONTENT]
-                buffers += record_header.pack(1, kind, request_id, len(content), 0), content
-            self.send(buffers)
-
-    def end(self, request_id: int, status: int, *before: bytes) -> None:
-        content = request_end.pack(0, status)
-        self.send([b"".join((*before, record(END_REQUEST, request_id, content)))])
-
-    def close(self) -> None:
-        self.sock.close()
+                self.send([record_header.pack(1, STDOUT, REQUEST_ID, len(content), 0), content])
 
 
-def record(kind: int, request_id: int, content: bytes) -> bytes:
-    return record_header.pack(1, kind, request_id, len(content), 0) + content
-
-
-def decode_params(data: bytes) -> dict[str, str] | None:
-    """Name-value pairs as PEP 3333's native strings; None if they don't add up."""
+def decode_params(data: bytes) -> dict[str, str]:
+    """Name-value pairs as PEP 3333's native strings. Raises `Broken`."""
     params = {}
     at, end = 0, len(data)
     try:
@@ -952,32 +802,19 @@ def decode_params(data: bytes) -> dict[str, str] | None:
             name, at = data[at:value], value + lengths[1]
             params[name.decode("latin-1")] = data[value:at].decode("latin-1")
     except IndexError:
-        return None
-    return params if at == end else None
-
-
-def encode_pair(name: bytes, value: bytes) -> bytes:
-    lengths = (struct.pack("!B" if n < 128 else "!L", n if n < 128 else n | 1 << 31)
-               for n in (len(name), len(value)))  # fmt: skip
-    return b"".join((*lengths, name, value))
-
-
-def values_result(content: bytes) -> bytes:
-    """The answer to GET_VALUES: what was asked for and is known."""
-    known = {"FCGI_MAX_CONNS": b"1", "FCGI_MAX_REQS": b"1", "FCGI_MPXS_CONNS": b"0"}
-    asked = decode_params(content) or {}
-    return b"".join(encode_pair(name.encode(), known[name]) for name in asked if name in known)
+        at = -1
+    if at != end:
+        raise Broken("parameters that do not add up")
+    return params
 
 
 class Body(io.RawIOBase):
-    """A request's body, read from the connection when the app asks for it."""
+    """The request's body, read from the connection when the app asks for it."""
 
-    def __init__(self, connection: Connection, request_id: int) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._id = request_id
         self._left = self._padding = 0
         self._spool: Any = None
-        self._spool_read = 0
         self.complete = False
 
     def readable(self) -> bool:
@@ -985,158 +822,97 @@ class Body(io.RawIOBase):
 
     def readinto(self, into: Any) -> int:
         if self._spool is not None:
-            self._spool.seek(self._spool_read)
-            count: int = self._spool.readinto(into)
-            self._spool_read += count
-            if count:
-                return count
-        return self._receive_into(memoryview(into))
-
-    def _receive_into(self, into: memoryview) -> int:
-        if not self._left and not self.complete:
-            self._next_record()
-        if self.complete:
-            return 0
-        count = self._connection.receive_into(into[: self._left])
+            return cast("int", self._spool.readinto(into))
+        try:
+            if not self._left and not self.complete:
+                self._next_record()
+            if self.complete:
+                return 0
+            count = self._connection.receive_into(memoryview(into)[: self._left])
+        except Gone:
+            self.complete = True
+            raise
         self._left -= count
         return count
 
     def _next_record(self) -> None:
-        """Go on to the next STDIN record, dealing with what comes before it."""
-        connection = self._connection
-        try:
-            while True:
-                connection.receive(self._padding)
-                kind, request_id, self._left, self._padding = connection.receive_header()
-                if kind == STDIN and request_id == self._id:
-                    break
-                content = connection.receive(self._left)
-                if kind == ABORT_REQUEST and request_id == self._id:
-                    raise Aborted("the web server aborted the request")
-                if request_id != self._id:
-                    connection.handle_other(kind, request_id, content)
-            if not self._left:
-                connection.receive(self._padding)
-                self.complete = True
-        except Gone:
+        self._connection.receive(self._padding)
+        self._left, self._padding = self._connection.receive_header(STDIN)
+        if not self._left:
+            self._connection.receive(self._padding)
             self.complete = True
-            raise
 
     def spool(self) -> None:
-        """Put what has arrived aside, for the app to read later."""
-        if self._spool is None:
+        """Put what is still to come aside, for the app to read later."""
+        if not self.complete:
             import tempfile
 
-            self._spool = tempfile.TemporaryFile()  # noqa: SIM115 (drain closes it)
-        block = memoryview(bytearray(65_536))
-        try:
-            count = self._receive_into(block)
-        except Gone:
-            return
-        self._spool.seek(0, os.SEEK_END)
-        self._spool.write(block[:count])
+            spool = tempfile.TemporaryFile()  # noqa: SIM115 (discard closes it)
+            block = bytearray(65_536)
+            while count := self.readinto(block):
+                spool.write(memoryview(block)[:count])
+            spool.seek(0)
+            self._spool = spool
 
-    def drain(self) -> None:
+    def discard(self) -> None:
         """Take in what the app left unread, or the web server reports an error."""
-        if not self.complete:
-            block = memoryview(bytearray(65_536))
-            while self._receive_into(block):
-                pass
         if self._spool is not None:
             self._spool.close()
+        block = bytearray(0 if self.complete else 65_536)
+        while not self.complete:
+            self.readinto(block)
 
 
 class RequestErrors:
-    """A request's STDERR stream, the server's binary ``wsgi.errors``."""
+    """The request's STDERR stream, the server's binary ``wsgi.errors``."""
 
-    def __init__(self, connection: Connection, request_id: int) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._id = request_id
-        self.used = False
 
     def write(self, data: bytes) -> None:
-        self.used = True
-        self._connection.send([record(STDERR, self._id, data)])
+        self._connection.send([record(STDERR, data)])
 
     def flush(self) -> None:
         """Nothing is held back."""
 
 
 class Responder:
-    """Answers a connection's requests with a WSGI application."""
+    """Answers a connection's request with a WSGI application."""
 
     def __init__(self, application: Application, errors: ErrorStream) -> None:
         self._application = application
         self._errors = errors
 
-    def converse(self, connection: Connection) -> bool:
-        """Answer what there is to answer; whether the connection shall be kept."""
-        try:
-            while True:
-                request = connection.next_request()
-                if request is None:
-                    return False
-                self._answer(connection, request)
-                if not request.keep:
-                    return False
-                if not connection.pending:
-                    return True
-        except Broken as error:
-            self._errors.text.write(f"The web server sent {error}; the connection is closed.\n")
-        except Gone:
-            pass
-        return False
-
-    def _answer(self, connection: Connection, request: Request) -> None:
-        """Answer one request, and whatever happens, end it."""
-        errors = RequestErrors(connection, request.id)
-        connection.body = body = Body(connection, request.id)
-        answer = Answer(connection, request.id)
-        try:
-            if request.params is None:
-                answer.start("400 Bad Request", [("Content-Type", "text/plain")])
-                answer.write(b"400 Bad Request\n")
+    def __call__(self, sock: socket.socket) -> None:
+        with cast("io.BufferedReader", sock.makefile("rb", 65_536)) as received:
+            connection = Connection(sock, received)
+            try:
+                params = connection.receive_params()
+            except Broken as error:
+                self._errors.text.write(f"The web server sent {error}; the connection is closed.\n")
+            except Gone:
+                pass
             else:
-                environ = complete_environ(request.params, body, errors)
-                answer.run(self._application(environ, answer.start))
-            body.drain()
+                self._answer(connection, params)
+
+    def _answer(self, connection: Connection, params: dict[str, str]) -> None:
+        """Answer the request, and whatever happens, end it."""
+        connection.body = body = Body(connection)
+        try:
+            environ = complete_environ(params, body, RequestErrors(connection))
+            with contextlib.closing(self._application(environ, connection.start)) as result:
+                for data in result:
+                    connection.write(data)
+                connection.write(b"")
+            body.discard()
         except Gone:
             pass
         except BaseException as error:  # an error of ours, but the visitor must not wait
             self._errors.report(error)
         finally:
             connection.body = None
-            ends = [record(STDOUT, request.id, b"")]
-            if errors.used:
-                ends.append(record(STDERR, request.id, b""))
-            connection.end(request.id, REQUEST_COMPLETE, *ends)
-
-
-class Answer:
-    """A request's STDOUT stream: header block, then body."""
-
-    def __init__(self, connection: Connection, request_id: int) -> None:
-        self._connection = connection
-        self._id = request_id
-        self._head = b""
-
-    def start(self, status: str, headers: Headers) -> Write:
-        self._head = header_block(status, headers)
-        return self.write
-
-    def write(self, data: bytes) -> None:
-        head, self._head = self._head, b""
-        self._connection.send_stream(STDOUT, self._id, data, before=head)
-
-    def run(self, result: Generator[bytes, None, None]) -> None:
-        """Send what `result` yields. It is an `Application`'s, so it does not raise."""
-        try:
-            for data in result:
-                self.write(data)
-            if self._head:
-                self.write(b"")
-        finally:
-            result.close()
+            with contextlib.suppress(Gone):
+                connection.send([ENDING])
 
 
 def header_block(status: str, headers: Headers) -> bytes:
@@ -1145,24 +921,22 @@ def header_block(status: str, headers: Headers) -> bytes:
 
 
 def complete_environ(params: dict[str, str], body: io.RawIOBase, errors: Any) -> Environ:
-    environ: Environ = dict(params)
-    environ.setdefault("REQUEST_METHOD", "GET")
-    environ.setdefault("SERVER_NAME", "localhost")
-    environ.setdefault("SERVER_PORT", "80")
-    environ.setdefault("SERVER_PROTOCOL", "HTTP/1.0")
-    environ.setdefault("QUERY_STRING", "")
-    environ["wsgi.version"] = (1, 0)
-    environ["wsgi.url_scheme"] = "https" if is_on(environ.get("HTTPS")) else "http"
-    environ["wsgi.input"] = io.BufferedReader(body, 65_536)
-    environ["wsgi.errors"] = errors
-    environ["wsgi.multithread"] = False
-    environ["wsgi.multiprocess"] = True
-    environ["wsgi.run_once"] = False
-    return environ
-
-
-def is_on(value: str | None) -> bool:
-    return (value or "").lower() in ("on", "1")
+    https = params.get("HTTPS", "").lower() in ("on", "1")
+    return {
+        "REQUEST_METHOD": "GET",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.0",
+        "QUERY_STRING": "",
+        **params,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "https" if https else "http",
+        "wsgi.input": io.BufferedReader(body, 65_536),
+        "wsgi.errors": errors,
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
 
 
 # --- The loop ---------------------------------------------------------------
@@ -1197,14 +971,12 @@ class Loop:
     fcgid_bridge.c takes it off the list of idle ones), so threads buy nothing.
     """
 
-    kept_at_most = 32
-
     def __init__(self, listener: socket.socket, is_over: Callable[[], bool]) -> None:
         self._listener = listener
         self._is_over = is_over
-        self._kept: dict[int, Connection] = {}
         self._poller = select.poll()
-        self._poller.register(listener, select.POLLIN | select.POLLRDHUP)
+        self._poller.register(listener, select.POLLIN)
+        self._process = os.getpid()
         self._draining = False
         self._end = float("inf")
         listener.setblocking(False)
@@ -1212,79 +984,57 @@ class Loop:
     def end_after(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
 
-    def drain(self, *_: object) -> None:
-        """Answer what is queued, then end. Also the handler of SIGTERM.
+    def terminate(self, number: int, _: object) -> None:
+        """The handler of SIGTERM, which mod_fcgid and the restarter send."""
+        if os.getpid() == self._process:
+            self.drain()
+        else:  # a child that the app forked: it would shut the socket that it shares with us
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    def drain(self) -> None:
+        """Answer what is queued, then end.
 
         Linux then refuses new connections to a Unix socket, so that the web
-        server turns to another process, but still gives out the queued ones. It
-        would throw away those of a TCP socket, which is just left in the end.
+        server turns to another process, but still gives out the queued ones.
         """
         self._draining = True
-        if self._listener.family == socket.AF_UNIX:
-            with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RD)
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RD)
 
-    def run(self, converse: Callable[[Connection], bool]) -> None:
-        """Let `converse` answer connections; it says which of them to keep."""
+    def run(self, answer: Callable[[socket.socket], None]) -> None:
+        """Let `answer` have each connection."""
         while not self._draining:
             seconds = min(WATCH_SECONDS, max(self._end - time.monotonic(), 0))
-            self._turn(converse, seconds)
+            if self._poller.poll(seconds * 1000):
+                self._serve_next(answer)
             if self._is_over() or time.monotonic() >= self._end:
                 self.drain()
-        while self._turn(converse, 0):
+        while self._serve_next(answer):
             pass
-        for connection in self._kept.values():
-            connection.close()
 
-    def _turn(self, converse: Callable[[Connection], bool], seconds: float) -> bool:
-        """Serve what is ready within `seconds`; whether there was anything."""
-        served = False
-        for descriptor, event in self._poller.poll(seconds * 1000):
-            connection = self._kept.pop(descriptor, None)
-            if connection is not None:
-                self._poller.unregister(descriptor)
-            else:
-                # A process that shares the socket may have shut it: it is then
-                # always ready, though accept finds nothing (EAGAIN).
-                self._draining |= bool(event & (select.POLLRDHUP | select.POLLHUP))
-                connection = self._accept()
-            if connection is not None:
-                served = True
-                if converse(connection):
-                    self._keep(connection)
-                else:
-                    connection.close()
-        return served
-
-    def _accept(self) -> Connection | None:
+    def _serve_next(self, answer: Callable[[socket.socket], None]) -> bool:
+        """Answer a connection if one waits; whether it did."""
         try:
             sock, _ = self._listener.accept()
-        except BlockingIOError:  # a process that shares the socket was faster
-            return None
+        except BlockingIOError:  # the peer has gone again
+            return False
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                time.sleep(0.1)
-            elif error.errno not in (errno.ECONNABORTED, errno.EPROTO, errno.EPERM):
-                self._draining = True  # it was shut, or the app has closed it
-            return None
-        silence = struct.pack("@ll", SILENCE_SECONDS, 0)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, silence)
-        return Connection(sock)
-
-    def _keep(self, connection: Connection) -> None:
-        if len(self._kept) >= self.kept_at_most:
-            descriptor = next(iter(self._kept))
-            self._poller.unregister(descriptor)
-            self._kept.pop(descriptor).close()
-        self._kept[connection.sock.fileno()] = connection
-        self._poller.register(connection.sock, select.POLLIN)
+            # Else it is short of descriptors or memory, which may pass.
+            self._draining |= error.errno in (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)  # the app has closed it
+            time.sleep(0.1)
+            return False
+        with sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", SILENCE_SECONDS, 0))
+            answer(sock)
+        return True
 
 
 # --- flup and flup6 ---------------------------------------------------------
 
 
-def flup_converse(application: Application, errors: ErrorStream) -> Callable[[Connection], bool]:
-    """Answer a connection's requests with flup's FastCGI, or flup6's.
+def flup_answer(application: Application, errors: ErrorStream) -> Callable[[socket.socket], None]:
+    """Answer a connection's request with flup's FastCGI, or flup6's.
 
     Only their protocol is used. Their ways to accept connections lose requests:
     the threaded one (flup.server.fcgi) ends with requests in flight on SIGTERM,
@@ -1292,17 +1042,6 @@ def flup_converse(application: Application, errors: ErrorStream) -> Callable[[Co
     Python 3, since it calls dict.has_key.
     """
     from flup.server import fcgi_base  # type: ignore[import-untyped,unused-ignore]
-
-    class FlupConnection(fcgi_base.Connection):  # type: ignore[misc]
-        def _cleanupSocket(self) -> None:
-            # As flup does it, but not for ever.
-            try:
-                self._sock.shutdown(socket.SHUT_WR)
-                while self._sock.recv(65_536):
-                    pass
-            except OSError:
-                pass
-            self._sock.close()
 
     def flup_application(environ: Environ, start: Callable[..., Write]) -> Iterator[bytes]:
         def start_with_bytes(status: str, headers: Headers) -> Write:
@@ -1325,45 +1064,35 @@ def flup_converse(application: Application, errors: ErrorStream) -> Callable[[Co
     # flup 1.0.3 has one argument more than flup6: its own time limit.
     more = [None] * (fcgi_base.Connection.__init__.__code__.co_argcount - 4)
 
-    def converse(connection: Connection) -> bool:
+    def answer(sock: socket.socket) -> None:
         try:
-            FlupConnection(connection.sock, None, flup_server, *more).run()
-        except Exception as error:  # flup lets socket and format errors through
+            fcgi_base.Connection(sock, None, flup_server, *more).run()
+        except OSError:  # the visitor has left
+            pass
+        except Exception as error:  # flup lets errors of the format through
             errors.text.write(f"flup gave up a connection: {error!r}\n")
-        return False
 
-    return converse
+    return answer
 
 
 # --- In a terminal ----------------------------------------------------------
 
 
-EXPLANATION = """\
-{script} is started by Apache's mod_fcgid, with a listening socket
-as its standard input, when a visitor asks for the site. This is a terminal, so
-it makes one test request to the app {app!r} of release {release}.
-
-"""
-
-
 def explain(name: str, site: Site) -> int:
     """Make one request in process and show the answer; the exit status."""
-    print(EXPLANATION.format(script=site.script, app=name, release=site.release_id), flush=True)
+    print(f"{site.script} is started by Apache's mod_fcgid, with a listening socket")
+    print("as its standard input, when a visitor asks for the site. This is a terminal, so")
+    print(f"it makes one test request to the app {name!r} of release {site.release_id}.\n", flush=True)
     errors = ErrorStream(site)
     try:
-        prepare_environment(site)
-        application = Application(load(name), site, errors)
+        application = start_application(name, site, errors)
     except BaseException as error:
-        if isinstance(error, AppError) and error.__cause__ is None:
-            error.__traceback__ = None
         errors.report(error)
         print("\nThe app cannot be imported; visitors get 500 until it can.")
         return 1
     path = sys.argv[1] if len(sys.argv) > 1 else "/"
     status, headers, body = ask(application, path)
-    print(f"GET {path}\n{status}")
-    for header, value in headers:
-        print(f"{header}: {value}")
+    print(f"GET {path}", status, *(f"{header}: {value}" for header, value in headers), sep="\n")
     print(f"\n{body[:2000].decode('utf-8', 'replace')}")
     if len(body) > 2000:
         print(f"[{len(body)} bytes in all]")
@@ -1412,14 +1141,10 @@ def listening_socket() -> socket.socket | None:
     return sock
 
 
-def open_standard_descriptors() -> None:
-    """Make sure that no connection becomes descriptor 1 or 2, which all print to."""
-    while True:
-        descriptor = os.open(os.devnull, os.O_RDWR)
-        if descriptor > 2:
-            os.close(descriptor)
-            return
-        os.set_inheritable(descriptor, True)
+def start_application(name: str, site: Site, errors: ErrorStream) -> Application:
+    """The app, in its environment. Raises what it raises when it is imported."""
+    prepare_environment(site)
+    return Application(load(name), site, errors)
 
 
 def failing(error: BaseException) -> WSGIApp:
@@ -1429,6 +1154,16 @@ def failing(error: BaseException) -> WSGIApp:
         raise error
 
     return app
+
+
+def answer_with(name: str, server: str, site: Site, errors: ErrorStream, loop: Loop) -> Callable[[socket.socket], None]:
+    """What answers a connection's request: the app, or 500 if it cannot be imported."""
+    try:
+        application = start_application(name, site, errors)
+        return Responder(application, errors) if server == "builtin" else flup_answer(application, errors)
+    except BaseException as error:
+        loop.end_after(FAILED_SECONDS)
+        return Responder(Application(failing(error), site, errors, imported=False), errors)
 
 
 def serve(app: str, server: str = "builtin") -> None:
@@ -1444,7 +1179,6 @@ def serve(app: str, server: str = "builtin") -> None:
     listener = listening_socket()
     if listener is None:
         sys.exit(explain(app, site))
-    open_standard_descriptors()
     smoke_test = "OCF_FLASK_SMOKE_TEST" in os.environ
     if smoke_test:
         import faulthandler
@@ -1454,27 +1188,8 @@ def serve(app: str, server: str = "builtin") -> None:
     errors = ErrorStream(site, None if smoke_test else Log(os.path.join(site.private, "log")))
     sys.stdout = sys.stderr = errors.text
     loop = Loop(listener, watch.changed)
-    # SIGTERM is mod_fcgid's and the restarter's, SIGUSR1 Apache's word for
-    # "gracefully" (specification, 4). Python itself ignores SIGPIPE.
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
-        signal.signal(number, loop.drain)
-    loop.run(converse_with(app, server, site, errors, loop))
+    signal.signal(signal.SIGTERM, loop.terminate)
+    loop.run(answer_with(app, server, site, errors, loop))
     # A thread or exit handler of the app must not keep a drained process alive.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(10)
-
-
-def converse_with(name: str, server: str, site: Site, errors: ErrorStream, loop: Loop) -> Callable[[Connection], bool]:
-    """What answers a connection's requests: the app, or 500 if it cannot be imported."""
-    try:
-        prepare_environment(site)
-        application = Application(load(name), site, errors)
-        if server == "builtin":
-            return Responder(application, errors).converse
-        return flup_converse(application, errors)
-    except BaseException as error:
-        if isinstance(error, AppError) and error.__cause__ is None:
-            error.__traceback__ = None
-        loop.end_after(FAILED_SECONDS)
-        application = Application(failing(error), site, errors, imported=False)
-        return Responder(application, errors).converse
