@@ -4,7 +4,7 @@
 PYTHON ?= /usr/bin/python3
 export PYTHON
 
-.PHONY: help deploy status logs test lint demo demo-stop benchmark readme clean
+.PHONY: help deploy status logs test lint fuzz demo demo-stop benchmark readme clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -30,6 +30,10 @@ lint: ## Run the linters and the type checker alone
 	@tools/venv .venv-test requirements-test.txt
 	@.venv-test/bin/python tools/test lint
 
+fuzz: ## Send the runtime a million malformed requests: make fuzz [ARGS=LIBFUZZER OPTIONS]
+	@tools/venv .venv-fuzz requirements-fuzz.txt
+	@PYTHONPATH=tests/unit:plugins/module_utils:roles/ocf_flask/files .venv-fuzz/bin/python tests/fuzz_runtime.py $(ARGS)
+
 demo: ## Show a site in a real Apache, in a container, at a local URL
 	@tools/venv .venv-test requirements-test.txt
 	@tools/demo
@@ -48,4 +52,4 @@ readme: ## Write the README's table of settings from the role's argument spec
 
 clean: ## Remove what make made, the containers included
 	@-tools/demo stop
-	rm -rf .venv .venv-test build .mypy_cache .pytest_cache .ruff_cache .hypothesis .ansible
+	rm -rf .venv .venv-test .venv-fuzz build .mypy_cache .pytest_cache .ruff_cache .hypothesis .ansible

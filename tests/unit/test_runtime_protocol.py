@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import random
 import socket
 import struct
 import threading
@@ -15,30 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fuzz_runtime import APPS, BEGIN, END, FakeSocket, check, peer, runtime
 from ocf_flask import fastcgi
-from runtime_site import Site, environ, import_runtime
+from runtime_site import Site
 
-runtime = import_runtime()
 EXAMPLES = int(os.environ.get("OCF_FLASK_FUZZ_EXAMPLES", "200"))
-BEGIN = struct.pack("!HB5x", 1, 0)
 REQUEST = fastcgi.encode_request({"REQUEST_METHOD": "GET"}, b"body")
-END = fastcgi.record(fastcgi.END_REQUEST, bytes(8))
-
-
-class FakeSocket:
-    """A connection whose peer has sent everything and takes everything."""
-
-    def __init__(self, received: bytes) -> None:
-        self.received = received
-        self.sent = bytearray()
-
-    def makefile(self, mode: str, size: int) -> io.BufferedReader:
-        return io.BufferedReader(io.BytesIO(self.received), size)  # type: ignore[arg-type]
-
-    def sendmsg(self, buffers: list[Any], *_: object) -> int:
-        data = b"".join(buffers)
-        self.sent += data
-        return len(data)
 
 
 class Errors:
@@ -119,55 +100,10 @@ def test_a_body_in_padded_records_arrives() -> None:
     assert b"got abcabc" in converse(REQUEST[: -(8 + 4 + 8)] + padded * 2 + fastcgi.record(5, b""))
 
 
-def check(received: bytes) -> None:
-    """Whatever is received, `converse` returns, and an answer that has begun is ended."""
-    sent = converse(received)
-    assert not sent or sent.endswith(END)
-
-
-fuzzed_record = st.builds(
-    lambda version, kind, request_id, content, padding: (
-        struct.pack("!BBHHBx", version, kind, request_id, len(content), padding)
-        + content + bytes(padding)
-    ),
-    st.sampled_from([1, 1, 1, 1, 1, 0]),
-    st.integers(0, 12),
-    st.integers(0, 2),
-    st.one_of(st.binary(max_size=30), st.just(BEGIN), st.just(b"")),
-    st.integers(0, 9),
-)  # fmt: skip
-
-
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(st.lists(st.one_of(fuzzed_record, st.just(REQUEST), st.binary(max_size=20)), max_size=10))
-def test_no_sequence_of_records_hangs_or_kills_it(parts: list[bytes]) -> None:
-    check(b"".join(parts))
-
-
-def test_no_mutation_of_a_request_hangs_or_kills_it() -> None:
-    rng = random.Random(0)
-    seeds = [
-        REQUEST * 2,
-        fastcgi.encode_request(
-            environ(),
-            b"x" * 100,
-        )
-        * 2,
-    ]
-    for _ in range(EXAMPLES * 5):
-        data = bytearray(rng.choice(seeds))
-        for _ in range(rng.randint(1, 4)):
-            at = rng.randrange(len(data))
-            choice = rng.random()
-            if choice < 0.6:
-                data[at] = rng.choice((0, 1, 2, 3, 4, 5, 8, 9, 255, rng.randrange(256)))
-            elif choice < 0.8:
-                del data[at : at + rng.randint(1, 12)]
-            else:
-                data[at:at] = rng.randbytes(rng.randint(1, 12))
-            if not data:
-                break
-        check(bytes(data))
+@given(st.binary(max_size=48), st.sampled_from(APPS))
+def test_nothing_that_is_received_hangs_or_kills_it(script: bytes, app: Callable[..., Any]) -> None:
+    check(peer(script), app)
 
 
 @settings(max_examples=EXAMPLES // 4, deadline=None)
