@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -75,6 +76,26 @@ def do_close_raises(environ: Any, start: Any) -> Any:
 def do_close_endless(environ: Any, start: Any) -> Any:
     start("200 OK", HEADERS)
     return Closing((b"x" * 50_000 for _ in iter(int, 1)), "closed the endless one")
+
+
+def do_close_no_content(environ: Any, start: Any) -> Any:
+    start("204 No Content", [])
+    return Closing([b"a"])
+
+
+def do_close_text(environ: Any, start: Any) -> Any:
+    start("200 OK", HEADERS)
+    return Closing(["text"])
+
+
+class FileLike(io.BytesIO):
+    def close(self) -> None:
+        print("closed the file")
+
+
+def do_file_like(environ: Any, start: Any) -> Any:
+    start("200 OK", HEADERS)
+    return environ["wsgi.file_wrapper"](FileLike(b"content"))
 
 
 def do_no_start(environ: Any, start: Any) -> Any:

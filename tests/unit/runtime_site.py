@@ -15,7 +15,8 @@ from types import ModuleType
 
 from ocf_flask import fastcgi
 
-RUNTIME = Path(__file__).parents[2] / "roles" / "ocf_flask" / "files" / "ocf_flask_runtime.py"
+ROOT = Path(__file__).resolve().parents[2]
+RUNTIME = ROOT / "roles" / "ocf_flask" / "files" / "ocf_flask_runtime.py"
 RELEASE = "20261124-034512"
 PREFIX = "/~alice/flasky"
 SECONDS = 20.0
@@ -29,6 +30,14 @@ def import_runtime() -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def modules_of(server: str) -> list[str]:
+    """Where a server is that the tests' own virtualenv lacks: flup and flup6 are modules of one name."""
+    if server != "flup":
+        return []
+    subprocess.run([ROOT / "molecule/image/wheels"], env={**os.environ, "PYTHON": sys.executable}, stdout=subprocess.DEVNULL, check=True)
+    return [str(next((ROOT / "build" / "wheels").glob("flup-*.whl")))]
 
 
 def environ(path: str = "/", **more: str) -> dict[str, str]:
@@ -81,7 +90,7 @@ class Site:
         self.script.write_text(
             f"#!{sys.executable}\n"
             "import sys\n"
-            f"sys.path[:0] = [{str(self.web)!r}, {str(self.runtime)!r}]\n"
+            f"sys.path[:0] = {[str(self.web), str(self.runtime), *modules_of(server)]!r}\n"
             "import ocf_flask_runtime\n"
             f"ocf_flask_runtime.serve({app!r}, server={server!r})\n"
         )

@@ -1043,6 +1043,15 @@ def flup_answer(application: Application, errors: ErrorStream) -> Callable[[sock
     """
     from flup.server import fcgi_base  # type: ignore[import-untyped,unused-ignore]
 
+    class LockedConnection(fcgi_base.Connection):  # type: ignore[misc]
+        """The app's threads may log while the answer is being sent."""
+
+        lock = threading.Lock()
+
+        def writeRecord(self, rec: Any) -> None:
+            with self.lock:
+                super().writeRecord(rec)
+
     def flup_application(environ: Environ, start: Callable[..., Write]) -> Iterator[bytes]:
         def start_with_bytes(status: str, headers: Headers) -> Write:
             # flup6 takes ASCII headers only, but a status in bytes as it is; the
@@ -1066,7 +1075,7 @@ def flup_answer(application: Application, errors: ErrorStream) -> Callable[[sock
 
     def answer(sock: socket.socket) -> None:
         try:
-            fcgi_base.Connection(sock, None, flup_server, *more).run()
+            LockedConnection(sock, None, flup_server, *more).run()
         except OSError:  # the visitor has left
             pass
         except Exception as error:  # flup lets errors of the format through
