@@ -4,7 +4,7 @@
 PYTHON ?= /usr/bin/python3
 export PYTHON
 
-.PHONY: help deploy status logs test lint fuzz demo demo-stop benchmark readme clean
+.PHONY: help deploy status logs test lint fuzz demo demo-stop benchmark benchmark-serve benchmark-reload readme clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -45,6 +45,10 @@ benchmark: ## Measure what docs claim about speed and disk use
 	@tools/venv .venv requirements.txt
 	@PYTHON=.venv/bin/python molecule/image/wheels
 	@.venv/bin/python benchmarks/deploy
+
+benchmark-serve: ## Measure how fast a site answers and how much memory it takes, in a container
+	@tools/venv .venv-test requirements-test.txt
+	@.venv-test/bin/python benchmarks/serve --check
 
 readme: ## Write the README's table of settings from the role's argument spec
 	@tools/venv .venv-test requirements-test.txt

@@ -445,10 +445,12 @@ def test_an_app_that_cannot_be_imported_answers_500_and_says_why(make_site: Make
     assert words in site.log_text()
 
 
-def test_its_process_ends_by_itself_and_a_mended_app_works(make_site: MakeSite) -> None:
-    site = make_site("1/0")
+@pytest.mark.parametrize("server", SERVERS)
+def test_its_process_ends_by_itself_and_a_mended_app_works(make_site: MakeSite, server: str) -> None:
+    site = make_site("1/0", server=server)
     process = site.start()
     assert site.ask("/").status == 500
+    assert "ZeroDivisionError" in site.log_text()
     assert process.wait(SECONDS) == 0
     site.listener.close()
     site.socket_path.unlink()
@@ -539,8 +541,9 @@ def run_in_a_terminal(site: Site, *arguments: str) -> subprocess.CompletedProces
     )  # fmt: skip
 
 
-def test_in_a_terminal_it_shows_the_answer_to_one_request(make_site: MakeSite) -> None:
-    result = run_in_a_terminal(make_site(APPS))
+@pytest.mark.parametrize("server", SERVERS)
+def test_in_a_terminal_it_shows_the_answer_to_one_request(make_site: MakeSite, server: str) -> None:
+    result = run_in_a_terminal(make_site(APPS, server=server))
     assert result.returncode == 0
     for words in ("mod_fcgid", "200 OK", "Hello World!", "The app works."):
         assert words in result.stdout

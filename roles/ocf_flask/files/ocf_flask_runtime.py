@@ -64,9 +64,6 @@ SILENCE_SECONDS = 40
 FAILED_SECONDS = 3.0
 
 
-# --- The site ---------------------------------------------------------------
-
-
 class Site(NamedTuple):
     """Where a site's things lie. All paths are absolute."""
 
@@ -126,9 +123,6 @@ def prepare_environment(site: Site) -> None:
         with open(path, encoding="utf-8") as file:
             os.environ.update(json.load(file))
     os.chdir(site.directory)
-
-
-# --- Errors -----------------------------------------------------------------
 
 
 class Log:
@@ -290,9 +284,6 @@ def described(environ: Environ) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", "?", text)[:1000]
 
 
-# --- The app's name ---------------------------------------------------------
-
-
 class AppError(Exception):
     """The app that run.fcgi names is not there, or is not an app."""
 
@@ -367,9 +358,6 @@ def check_arguments(app: Any, name: str) -> None:
     except TypeError:
         hint = f"if it makes the application, write {name + '()'!r}"
         raise AppError(f"{name!r} is a function that does not take a WSGI application's two arguments; {hint}") from None
-
-
-# --- The application --------------------------------------------------------
 
 
 class Gone(ConnectionError):
@@ -655,8 +643,6 @@ def correct_paths(environ: Environ, site: Site) -> None:
     environ["PATH_INFO"] = path or "/"
 
 
-# --- FastCGI ----------------------------------------------------------------
-
 # mod_fcgid makes a connection for each request and then closes it. It sends one
 # BEGIN_REQUEST (number 1, flags 0, the role of a responder), all parameters in
 # one record, the body, and no other record (fcgid_protocol.c; add_request_body
@@ -939,9 +925,6 @@ def complete_environ(params: dict[str, str], body: io.RawIOBase, errors: Any) ->
     }
 
 
-# --- The loop ---------------------------------------------------------------
-
-
 class Watch:
     """Notices that the site's run.fcgi is gone, or is not the one that was started."""
 
@@ -1030,9 +1013,6 @@ class Loop:
         return True
 
 
-# --- flup and flup6 ---------------------------------------------------------
-
-
 def flup_answer(application: Application, errors: ErrorStream) -> Callable[[socket.socket], None]:
     """Answer a connection's request with flup's FastCGI, or flup6's.
 
@@ -1084,9 +1064,6 @@ def flup_answer(application: Application, errors: ErrorStream) -> Callable[[sock
     return answer
 
 
-# --- In a terminal ----------------------------------------------------------
-
-
 def explain(name: str, site: Site) -> int:
     """Make one request in process and show the answer; the exit status."""
     print(f"{site.script} is started by Apache's mod_fcgid, with a listening socket")
@@ -1126,9 +1103,6 @@ def ask(application: Application, path: str) -> tuple[str, Headers, bytes]:
     environ = complete_environ(params, io.FileIO(os.devnull), errors)
     written += application(environ, start)
     return started[0], started[1], b"".join(written)
-
-
-# --- The start --------------------------------------------------------------
 
 
 def listening_socket() -> socket.socket | None:
