@@ -6,7 +6,8 @@ Each release of a site has a copy of this file, and the site's ``run.fcgi`` is::
     import sys
     sys.path[:0] = ["<directory of the app's code>", "<release>/runtime"]
     from ocf_flask_runtime import serve
-    serve("flaskyapplication:app", server="builtin")
+    if __name__ == "__main__":
+        serve("flaskyapplication:app", server="builtin")
 
 It needs nothing but Python's standard library, 3.9 or later. From the top:
 
@@ -116,6 +117,12 @@ def prepare_environment(site: Site) -> None:
     if not os.environ.get("LANG") and not os.environ.get("LC_ALL"):
         # Python has turned to UTF-8 by itself; this is for what the app starts.
         os.environ["LANG"] = "C.UTF-8"
+    # As in a shell where the virtualenv is activated: "python", and the commands
+    # that packages bring.
+    commands = os.path.dirname(sys.executable)
+    os.environ["PATH"] = os.pathsep.join([commands, os.environ.get("PATH", os.defpath)])
+    # The directory of run.fcgi, which Python puts there, is mostly the app's too.
+    sys.path[:] = dict.fromkeys(sys.path)
     path = os.path.join(site.release, "env")
     if os.path.exists(path):
         import json
@@ -220,6 +227,11 @@ class ErrorStream(io.RawIOBase):
     def attach(self, request: Any, about: str) -> None:
         """Send what follows to `request`, a binary stream like flup's."""
         self._request, self._about = request, about
+
+    def forget(self) -> None:
+        """In a process that the app forked: the request, and what it began to say, are its parent's."""
+        self._lock = threading.RLock()
+        self._request, self._partial = None, b""
 
     def detach(self) -> None:
         self.text.flush()
@@ -959,7 +971,6 @@ class Loop:
         self._is_over = is_over
         self._poller = select.poll()
         self._poller.register(listener, select.POLLIN)
-        self._process = os.getpid()
         self._draining = False
         self._end = float("inf")
         listener.setblocking(False)
@@ -967,16 +978,8 @@ class Loop:
     def end_after(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
 
-    def terminate(self, number: int, _: object) -> None:
-        """The handler of SIGTERM, which mod_fcgid and the restarter send."""
-        if os.getpid() == self._process:
-            self.drain()
-        else:  # a child that the app forked: it would shut the socket that it shares with us
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-
-    def drain(self) -> None:
-        """Answer what is queued, then end.
+    def drain(self, *_: object) -> None:
+        """Answer what is queued, then end. Also the handler of SIGTERM, which mod_fcgid and the restarter send.
 
         Linux then refuses new connections to a Unix socket, so that the web
         server turns to another process, but still gives out the queued ones.
@@ -984,6 +987,14 @@ class Loop:
         self._draining = True
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RD)
+
+    def leave(self) -> None:
+        """In a process that the app forked: leave the socket and SIGTERM to its parent.
+
+        It must end on the signal, as a pool's worker does, and not shut the socket instead.
+        """
+        self._listener.close()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def run(self, answer: Callable[[socket.socket], None]) -> None:
         """Let `answer` have each connection."""
@@ -1130,6 +1141,37 @@ def start_application(name: str, site: Site, errors: ErrorStream) -> Application
     return Application(load(name), site, errors)
 
 
+def close_inherited_descriptors() -> None:
+    """Close Apache's own, which nothing that the app starts should hold.
+
+    mod_fcgid leaves two ends of its pipes open. What Python has opened is not
+    inheritable (PEP 446).
+    """
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the listing's own is closed by now
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                os.close(int(name))
+
+
+def release_children(loop: Loop, errors: ErrorStream) -> None:
+    """Make a process that the app forks, such as a worker of multiprocessing's, the app's own."""
+
+    def unblock() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+    def in_child() -> None:
+        errors.forget()
+        loop.leave()
+        unblock()
+
+    # A signal that reaches the child before it has left would be lost.
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}),
+        after_in_parent=unblock,
+        after_in_child=in_child,
+    )
+
+
 def failing(error: BaseException) -> WSGIApp:
     """An app that answers each request with `error`."""
 
@@ -1162,6 +1204,7 @@ def serve(app: str, server: str = "builtin") -> None:
     listener = listening_socket()
     if listener is None:
         sys.exit(explain(app, site))
+    close_inherited_descriptors()
     smoke_test = "OCF_FLASK_SMOKE_TEST" in os.environ
     if smoke_test:
         import faulthandler
@@ -1171,7 +1214,8 @@ def serve(app: str, server: str = "builtin") -> None:
     errors = ErrorStream(site, None if smoke_test else Log(os.path.join(site.private, "log")))
     sys.stdout = sys.stderr = errors.text
     loop = Loop(listener, watch.changed)
-    signal.signal(signal.SIGTERM, loop.terminate)
+    signal.signal(signal.SIGTERM, loop.drain)
+    release_children(loop, errors)
     loop.run(answer_with(app, server, site, errors, loop))
     # A thread or exit handler of the app must not keep a drained process alive.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
