@@ -9,6 +9,7 @@ import http.client
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,13 @@ HOSTS = {
     "virtual host on the web space": ("alice.example.test", "/{site}"),
     "virtual host on the site": ("flasky.example.test", ""),
 }
+
+
+class Connection(http.client.HTTPConnection):
+    """Sends a path that is not ASCII as curl does, in UTF-8."""
+
+    def _encode_request(self, request: str) -> bytes:
+        return request.encode()
 
 
 @dataclass(frozen=True)
@@ -61,11 +69,19 @@ class Container:
         assert not check or completed.returncode == 0, completed.stdout + completed.stderr
         return completed.stdout + completed.stderr
 
-    def visit(self, path: str, host: str = "www.example.test", *, method: str = "GET", **headers: str) -> Answer:
-        """One request, the path sent just as it is."""
-        connection = http.client.HTTPConnection(self.address, timeout=60)
+    def visit(
+        self,
+        path: str,
+        host: str = "www.example.test",
+        *,
+        method: str = "GET",
+        body: bytes | Iterable[bytes] | None = None,
+        **headers: str,
+    ) -> Answer:
+        """One request, the path sent just as it is; a body in several pieces goes out in chunks."""
+        connection = Connection(self.address, timeout=60)
         try:
-            connection.request(method, path, headers={"Host": host, **{k.replace("_", "-"): v for k, v in headers.items()}})
+            connection.request(method, path, body, headers={"Host": host, **{k.replace("_", "-"): v for k, v in headers.items()}})
             response = connection.getresponse()
             return Answer(response.status, response.headers, response.read().decode("utf-8", "replace"))
         finally:
