@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 # The three ways to the same site: a user directory, a virtual host on the web space, one on the site's directory.
@@ -20,6 +21,22 @@ HOSTS = {
     "virtual host on the web space": ("alice.example.test", "/{site}"),
     "virtual host on the site": ("flasky.example.test", ""),
 }
+
+# What users have made by hand; THIS stands for the site's name.
+RECIPE_HTACCESS = """\
+RewriteEngine On
+RewriteBase /
+RewriteCond %{REQUEST_FILENAME} !-f
+RewriteRule ^(.*)$ /~alice/THIS/run.fcgi/$1 [QSA,L]
+"""
+RECIPE_RUN_FCGI = """\
+#!venv/bin/python
+from flup.server.fcgi import WSGIServer
+from flaskyapplication import app
+
+if __name__ == '__main__':
+    WSGIServer(app).run()
+"""
 
 
 class Connection(http.client.HTTPConnection):
@@ -140,9 +157,9 @@ class Site:
         assert done.returncode == 0, done.output
         return done.output
 
-    def visit(self, path: str = "/", **headers: str) -> Answer:
+    def visit(self, path: str = "/", **options: Any) -> Answer:
         """A page of the site, on the host for user directories."""
-        return self.container.visit(f"/~{self.owner}/{self.name}{path}", **headers)
+        return self.container.visit(f"/~{self.owner}/{self.name}{path}", **options)
 
     def state(self) -> str:
         """Everything about every file of the site: a change of any shows, an mtime's too."""

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hosted import ROOT, Container, Site
+from hosted import RECIPE_HTACCESS, RECIPE_RUN_FCGI, ROOT, Container, Site
 
 HELLO = """
 from flask import Flask
@@ -192,22 +192,6 @@ def test_a_users_own_htaccess_stays_and_works(site: Site, position: str) -> None
     assert "answers 401" in done.output and "Redirect 302" in done.output
     assert site.read(".htaccess") == (rules + block if position == "above" else block + rules)
     assert site.visit(Authorization="Basic YWxpY2U6c2VjcmV0").text == "new"
-
-
-RECIPE_HTACCESS = """\
-RewriteEngine On
-RewriteBase /
-RewriteCond %{REQUEST_FILENAME} !-f
-RewriteRule ^(.*)$ /~alice/THIS/run.fcgi/$1 [QSA,L]
-"""
-RECIPE_RUN_FCGI = """\
-#!venv/bin/python
-from flup.server.fcgi import WSGIServer
-from flaskyapplication import app
-
-if __name__ == '__main__':
-    WSGIServer(app).run()
-"""
 
 
 def test_the_recipes_files_are_replaced_and_kept(site: Site) -> None:

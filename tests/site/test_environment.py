@@ -185,7 +185,7 @@ def test_text_is_utf_8_everywhere(inside: Site) -> None:
     assert found["content"] == found["by_a_program"] == "caf\u00e9 \u4e2d"
 
 
-def test_what_the_app_prints_is_in_the_owners_log(inside: Site) -> None:
+def test_any_text_can_be_printed(inside: Site) -> None:
     assert inside.visit("/say").text == "said"
     log = inside.shell(f"cat {inside.private}/log/error.log")
     assert "printed caf\u00e9 \u4e2d \\udc80\n" in log and "to stderr\n" in log
