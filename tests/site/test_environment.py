@@ -58,6 +58,13 @@ def say():
     return "said"
 
 
+@app.route("/program")
+def program():
+    os.system("echo said by a program; echo to its stderr >&2")
+    subprocess.run("echo through sys.stderr", shell=True, stdout=sys.stderr)
+    return "done"
+
+
 @app.route("/owner")
 def owner():
     return jsonify(
@@ -189,6 +196,14 @@ def test_any_text_can_be_printed(inside: Site) -> None:
     assert inside.visit("/say").text == "said"
     log = inside.shell(f"cat {inside.private}/log/error.log")
     assert "printed caf\u00e9 \u4e2d \\udc80\n" in log and "to stderr\n" in log
+
+
+def test_what_programs_say_is_in_the_owners_log_and_in_no_other(inside: Site) -> None:
+    assert inside.visit("/program").text == "done"
+    log = inside.shell(f"cat {inside.private}/log/error.log")
+    shared = inside.shell("cat /opt/httpd/error.log")
+    for words in ("said by a program\n", "to its stderr\n", "through sys.stderr\n"):
+        assert words in log and words not in shared
 
 
 def test_the_app_runs_as_its_owner_and_knows_his_home(inside: Site) -> None:

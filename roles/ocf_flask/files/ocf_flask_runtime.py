@@ -162,6 +162,12 @@ class Log:
             with self._open() as file:
                 file.write(entry)
 
+    def take_over(self, *descriptors: int) -> None:
+        """Make `descriptors` lead here; they stay as they are if it cannot be written."""
+        with contextlib.suppress(OSError), self._open() as file:
+            for taken in descriptors:
+                os.dup2(file.fileno(), taken)
+
     def _open(self) -> io.FileIO:
         with contextlib.suppress(FileExistsError):
             os.mkdir(os.path.dirname(self.path), 0o700)
@@ -201,12 +207,18 @@ class ErrorStream(io.RawIOBase):
 
     It is below ``wsgi.errors``, ``sys.stderr`` and ``sys.stdout``. During a
     request the text goes to the web server through the request's own error
-    stream, else through descriptor 2; writing to it never fails.
+    stream, else through what was descriptor 2; writing to it never fails.
+
+    What the app starts inherits 1 and 2, and its output is the owner's affair:
+    these lead to the site's log alone, for the web server's is everybody's.
     """
 
     def __init__(self, site: Site, log: Log | None = None) -> None:
         self._release_id = site.release_id
         self._log = log
+        self._server = os.dup(2)
+        if log is not None:
+            log.take_over(1, 2)
         self._request: Any = None
         self._about = ""
         self._partial = b""
@@ -255,7 +267,7 @@ class ErrorStream(io.RawIOBase):
         request = self._request
         try:
             if request is None:
-                os.write(2, text)
+                os.write(self._server, text)
             else:
                 for piece in stderr_pieces(text):
                     request.write(piece)
