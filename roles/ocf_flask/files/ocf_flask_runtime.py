@@ -16,6 +16,7 @@ It needs nothing but Python's standard library, 3.9 or later. From the top:
 `Application`  that application, made safe: right URLs, each request ends
 `Connection`   the FastCGI protocol, and `Body` and `Responder` on top of it
 `Loop`         accepts connections, and drains when it is told or replaced
+`Beginning`    starts the process again after `touch run.fcgi`
 `serve`        puts them together, or explains itself in a terminal
 
 Facts about mod_fcgid are from the source of its version 2.3.9, with the file's
@@ -24,6 +25,7 @@ name; those about FastCGI from its specification, version 1.0, with the section.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import io
@@ -1189,6 +1191,11 @@ class Watch:
         inode, modified = self._look()
         return inode == -1 or inode != self._inode or modified > self._modified
 
+    def touched(self) -> bool:
+        """Whether it is still that file, and only newer."""
+        inode, modified = self._look()
+        return inode == self._inode and modified > self._modified
+
 
 class Loop:
     """Accepts connections and answers them one after the other.
@@ -1199,9 +1206,9 @@ class Loop:
 
     kept_at_most = 32
 
-    def __init__(self, listener: socket.socket, is_over: Callable[[], bool]) -> None:
+    def __init__(self, listener: socket.socket, watch: Watch) -> None:
         self._listener = listener
-        self._is_over = is_over
+        self._watch = watch
         self._kept: dict[int, Connection] = {}
         self._poller = select.poll()
         self._poller.register(listener, select.POLLIN | select.POLLRDHUP)
@@ -1215,26 +1222,42 @@ class Loop:
     def drain(self, *_: object) -> None:
         """Answer what is queued, then end. Also the handler of SIGTERM.
 
+        After `touch run.fcgi`, which the restarter says by SIGTERM, the socket stays
+        open: the process is about to start again on it.
+        """
+        self._draining = True
+        if not self._watch.touched():
+            self._shut()
+
+    def _shut(self) -> None:
+        """Take no more connections.
+
         Linux then refuses new connections to a Unix socket, so that the web
         server turns to another process, but still gives out the queued ones. It
         would throw away those of a TCP socket, which is just left in the end.
         """
-        self._draining = True
         if self._listener.family == socket.AF_UNIX:
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RD)
 
-    def run(self, converse: Callable[[Connection], bool]) -> None:
-        """Let `converse` answer connections; it says which of them to keep."""
+    def run(self, converse: Callable[[Connection], bool]) -> bool:
+        """Let `converse` answer connections; it says which of them to keep.
+
+        Returns whether the process shall start again: what is queued is then left to that.
+        """
         while not self._draining:
             seconds = min(WATCH_SECONDS, max(self._end - time.monotonic(), 0))
             self._turn(converse, seconds)
-            if self._is_over() or time.monotonic() >= self._end:
+            if self._watch.changed() or time.monotonic() >= self._end:
                 self.drain()
-        while self._turn(converse, 0):
-            pass
+        again = self._watch.touched() and not has_threads()
+        if not again:
+            self._shut()
+            while self._turn(converse, 0):
+                pass
         for connection in self._kept.values():
             connection.close()
+        return again
 
     def _turn(self, converse: Callable[[Connection], bool], seconds: float) -> bool:
         """Serve what is ready within `seconds`; whether there was anything."""
@@ -1278,6 +1301,74 @@ class Loop:
             self._kept.pop(descriptor).close()
         self._kept[connection.sock.fileno()] = connection
         self._poller.register(connection.sock, select.POLLIN)
+
+
+# --- Starting again ---------------------------------------------------------
+
+# They must not end a process that has begun but cannot answer them yet: it may have requests queued.
+ENDING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+# How long what the app does at its exit may keep visitors waiting.
+EXIT_SECONDS = 2
+SECOND_START = "OCF_FLASK_SECOND_START"
+
+
+def has_threads() -> bool:
+    """Whether the app has threads that Python would wait for at its end."""
+    return any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
+
+
+class Beginning:
+    """What a process had from the web server, to start again with."""
+
+    def __init__(self) -> None:
+        self._environment = dict(os.environ)
+        self._directory = os.getcwd()
+        self._umask = os.umask(0o022)
+        os.umask(self._umask)
+
+    def again(self, listener: socket.socket) -> None:
+        """Become what run.fcgi starts now, on the same socket; return only when that cannot be started.
+
+        mod_fcgid does not notice. Ended processes it would replace late: their places
+        count as taken until it looks for them, every 4 seconds (scan_errorlist in
+        fcgid_pm_main.c), and each end and start delays the next ones (fcgid_spawn_ctl.c).
+        After `touch run.fcgi` on a busy site visitors would wait up to 10 seconds.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        signal.signal(signal.SIGALRM, lambda *_: self._execute(listener))
+        signal.alarm(EXIT_SECONDS)
+        atexit._run_exitfuncs()
+        self._execute(listener)
+
+    def _execute(self, listener: socket.socket) -> None:
+        signal.alarm(0)
+        os.dup2(listener.fileno(), 0)
+        os.chdir(self._directory)
+        os.umask(self._umask)
+        # With a slash, the restarter does not find the file: it would go on
+        # ending the process, whose number is the old one's. The watch remains.
+        script = os.path.join(".", os.path.basename(sys.argv[0]))
+        with contextlib.suppress(OSError):
+            os.execve(script, [script], self._environment)
+
+
+def start_again_if_mixed(site: Site) -> None:
+    """See that the interpreter is the one of this release.
+
+    When run.fcgi is replaced after the kernel has read its first line and before
+    Python reads the rest, the old release's Python has the new release's code.
+    """
+    python = os.path.join(site.release, "venv", "bin", "python")
+    second = os.environ.pop(SECOND_START, "")
+    if sys.executable == python or second:
+        return
+    try:
+        with open(site.script, "rb") as file:
+            first_line = file.readline().strip()
+        if first_line == b"#!" + os.fsencode(python):
+            os.execve(sys.argv[0], sys.argv, {**os.environ, SECOND_START: "1"})
+    except OSError:
+        pass
 
 
 # --- flup and flup6 ---------------------------------------------------------
@@ -1440,6 +1531,8 @@ def serve(app: str, server: str = "builtin") -> None:
     if server not in ("builtin", "flup6", "flup"):
         raise ValueError(f"the server {server!r} is none of builtin, flup6, flup")
     site = Site.here()
+    start_again_if_mixed(site)
+    beginning = Beginning()
     watch = Watch(site.script)
     listener = listening_socket()
     if listener is None:
@@ -1453,12 +1546,14 @@ def serve(app: str, server: str = "builtin") -> None:
         faulthandler.register(signal.SIGQUIT, file=os.dup(2), all_threads=True)
     errors = ErrorStream(site, None if smoke_test else Log(os.path.join(site.private, "log")))
     sys.stdout = sys.stderr = errors.text
-    loop = Loop(listener, watch.changed)
+    loop = Loop(listener, watch)
     # SIGTERM is mod_fcgid's and the restarter's, SIGUSR1 Apache's word for
     # "gracefully" (specification, 4). Python itself ignores SIGPIPE.
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+    for number in ENDING:
         signal.signal(number, loop.drain)
-    loop.run(converse_with(app, server, site, errors, loop))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+    if loop.run(converse_with(app, server, site, errors, loop)):
+        beginning.again(listener)
     # A thread or exit handler of the app must not keep a drained process alive.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(10)
