@@ -4,7 +4,7 @@
 PYTHON ?= /usr/bin/python3
 export PYTHON
 
-.PHONY: help deploy status logs test lint demo demo-stop benchmark readme clean
+.PHONY: help deploy status logs test lint demo demo-stop benchmark benchmark-reload readme clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -41,6 +41,10 @@ benchmark: ## Measure what docs claim about speed and disk use
 	@tools/venv .venv requirements.txt
 	@PYTHON=.venv/bin/python molecule/image/wheels
 	@.venv/bin/python benchmarks/deploy
+
+benchmark-reload: ## Count what visitors lose during deploys under load (in a container; 10 minutes)
+	@tools/venv .venv-test requirements-test.txt
+	@.venv-test/bin/python benchmarks/reload
 
 readme: ## Write the README's table of settings from the role's argument spec
 	@tools/venv .venv-test requirements-test.txt
