@@ -12,6 +12,15 @@ from dataclasses import dataclass, field
 PATIENCE = 10.0
 
 
+@dataclass(frozen=True)
+class Lost:
+    """A request that got no answer, a wrong one or a late one; it was asked at ``start`` (`time.monotonic`)."""
+
+    problem: str
+    start: float
+    seconds: float
+
+
 @dataclass
 class Load:
     """Clients in threads, each with one request after the other, each request on a connection of its own.
@@ -27,7 +36,7 @@ class Load:
     known: Callable[[str], bool]
     requests: int = 0
     slowest: float = 0.0
-    lost: list[str] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)
     seen: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -56,7 +65,7 @@ class Load:
                 self.requests += 1
                 self.slowest = max(self.slowest, end - start)
                 if problem:
-                    self.lost.append(f"{problem} after {end - start:.2f} s, at {time.strftime('%H:%M:%S')}")
+                    self.lost.append(Lost(problem, start, end - start))
                 else:
                     first, last = self.seen.get(body, (end, start))
                     # What counts is when it was asked: the answer to an old question may be late.

@@ -505,6 +505,23 @@ def test_a_process_ends_when_its_script_is_replaced_or_removed(make_site: MakeSi
     assert process.wait(SECONDS) == 0
 
 
+@pytest.mark.parametrize("restarter", [False, True])
+def test_a_process_whose_script_is_replaced_still_answers_those_who_waited_for_it(make_site: MakeSite, restarter: bool) -> None:
+    site = make_site(APPS)
+    process = site.start()
+    new = site.web / "new"
+    shutil.copy(site.script, new)
+    assert site.ask("/").status == 200
+    new.rename(site.script)
+    if restarter:
+        process.terminate()
+    # They ask once a second.
+    for _ in range(2):
+        assert site.ask("/").status == 200
+        time.sleep(1)
+    assert process.wait(SECONDS) == 0
+
+
 def touch(site: Site) -> None:
     later = site.script.stat().st_mtime + 10
     os.utime(site.script, (later, later))

@@ -1217,16 +1217,22 @@ class Loop:
         listener.setblocking(False)
 
     def end_after(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
+        self._end = min(self._end, time.monotonic() + seconds)
 
     def drain(self, *_: object) -> None:
-        """Answer what is queued, then end. Also the handler of SIGTERM.
+        """Answer what is queued, then end: the handler of SIGTERM.
 
-        After `touch run.fcgi`, which the restarter says by SIGTERM, the socket stays
-        open: the process is about to start again on it.
+        Not at once where it is the restarter's, who has seen another run.fcgi. After
+        `touch run.fcgi` the process is about to start again on the socket; one whose
+        file was replaced is still waited for by some visitors (see `run`). That is
+        over before mod_fcgid, if it was its signal after all, kills after 4 seconds.
         """
-        self._draining = True
-        if not self._watch.touched():
+        if self._watch.touched():
+            self._draining = True
+        elif self._watch.changed():
+            self.end_after(WATCH_SECONDS)
+        else:
+            self._draining = True
             self._shut()
 
     def _shut(self) -> None:
@@ -1244,12 +1250,17 @@ class Loop:
         """Let `converse` answer connections; it says which of them to keep.
 
         Returns whether the process shall start again: what is queued is then left to that.
+
+        A process whose run.fcgi was replaced gets no new visitors, but all those that
+        came before and found every process busy: they ask each second for one that
+        was started from the old file (apply_free_procnode in fcgid_bridge.c compares
+        inodes). So it ends when it is idle; else they would wait up to 12 seconds.
         """
         while not self._draining:
             seconds = min(WATCH_SECONDS, max(self._end - time.monotonic(), 0))
-            self._turn(converse, seconds)
-            if self._watch.changed() or time.monotonic() >= self._end:
-                self.drain()
+            idle = not self._turn(converse, seconds)
+            over = self._watch.touched() or (idle and self._watch.changed())
+            self._draining |= over or time.monotonic() >= self._end
         again = self._watch.touched() and not has_threads()
         if not again:
             self._shut()
