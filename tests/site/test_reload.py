@@ -129,6 +129,7 @@ def test_touch_run_fcgi_reloads_a_site_that_nobody_visits(touched: Site) -> None
 
 
 LATE_IMPORT = """\
+import json
 import os
 import sys
 import time
@@ -145,17 +146,20 @@ def index():
 
 @app.route("/late")
 def late():
+    return wait_and_import()
+
+
+def wait_and_import():
     open("begun", "w").close()
     while not os.path.exists("go"):
-        time.sleep(0.05)
-    import json
-
+        # mod_fcgid passes on 64 KB at a time, and gives up after 40 s without anything.
+        yield " " * 65536
+        time.sleep(1)
     import flask_login
     import ocf_flask_runtime
 
-    release = os.path.dirname(os.path.dirname(ocf_flask_runtime.__file__))
-    return json.dumps({{
-        "release": release,
+    yield json.dumps({{
+        "release": os.path.dirname(os.path.dirname(ocf_flask_runtime.__file__)),
         "prefix": sys.prefix,
         "package": flask_login.__file__,
         "path": [path for path in sys.path if "/releases/" in path],
