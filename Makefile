@@ -50,6 +50,10 @@ benchmark-serve: ## Measure how fast a site answers and how much memory it takes
 	@tools/venv .venv-test requirements-test.txt
 	@.venv-test/bin/python benchmarks/serve --check
 
+benchmark-reload: ## Count what visitors lose during deploys under load (in a container; 10 minutes)
+	@tools/venv .venv-test requirements-test.txt
+	@.venv-test/bin/python benchmarks/reload
+
 readme: ## Write the README's table of settings from the role's argument spec
 	@tools/venv .venv-test requirements-test.txt
 	@.venv-test/bin/python tools/readme

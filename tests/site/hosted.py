@@ -72,6 +72,7 @@ class Container:
         self.host = os.environ["OCF_FLASK_TEST_HOST"]
         self.name = os.environ["OCF_FLASK_TEST_CONTAINER"]
         self.address = os.environ["OCF_FLASK_TEST_ADDRESS"]
+        self.inventory = ["-i", "molecule/shared/inventory", "--limit", self.host]
 
     def shell(self, command: str, user: str = "alice", *, check: bool = True, stdin: str | None = None) -> str:
         """What a command of the user's prints."""
@@ -111,7 +112,7 @@ class Container:
         """The real playbook against this host, with the settings that every test needs."""
         settings = [f"site={site}", "ocf_flask_url=http://www.example.test/~{owner}/{name}/"]
         settings += [f"owner={owner}"] if owner else []
-        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "molecule/shared/inventory", "--limit", self.host]
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), *self.inventory]
         for one in settings:
             command += ["-e", one]
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTEST_"))}

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import time
-from pathlib import Path
 
 import pytest
 from hosted import RECIPE_HTACCESS, RECIPE_RUN_FCGI, ROOT, Container, Site
@@ -82,18 +79,6 @@ def test_data_does_not_count_as_code(site: Site) -> None:
         site.write(path, "data")
     site.shell(f"mkdir {site.directory}/env && touch {site.directory}/env/pyvenv.cfg {site.directory}/env/x.py")
     assert not site.deployed().changed
-
-
-def test_touch_run_fcgi_reloads(site: Site) -> None:
-    site.write("flaskyapplication.py", hello("old"))
-    site.deployed()
-    assert site.visit().text == "old"
-    site.write("flaskyapplication.py", hello("new"))
-    site.shell(f"touch {site.directory}/run.fcgi")
-    deadline = time.monotonic() + 15
-    while (text := site.visit().text) == "old" and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert text == "new"
 
 
 def test_pip_install_by_hand_works_and_is_carried_over(site: Site) -> None:
@@ -213,31 +198,6 @@ def test_an_edited_run_fcgi_is_kept_as_a_dated_copy(site: Site) -> None:
     assert site.shell(f"tail -1 {site.directory}/run.fcgi.20*") == "# mine\n"
     assert "# mine" not in site.read("run.fcgi")
     assert site.visit().text == "Hello World!"
-
-
-def test_a_directive_that_the_server_does_not_take_is_undone_with_the_cause(site: Site, tmp_path: Path) -> None:
-    site.write("flaskyapplication.py", hello("old"))
-    site.deployed()
-    before = site.read(".htaccess"), site.read("run.fcgi")
-    site.write("flaskyapplication.py", hello("new"))
-    failed = site.deploy(roles_path=role_with_unknown_directive(tmp_path))
-    assert failed.returncode == 2 and "so the switch was undone" in failed.output and "error log" in failed.output
-    assert (site.read(".htaccess"), site.read("run.fcgi")) == before
-    assert site.visit().status == 200
-
-
-def test_a_first_deploy_that_the_server_does_not_take_leaves_no_site(site: Site, tmp_path: Path) -> None:
-    failed = site.deploy(roles_path=role_with_unknown_directive(tmp_path))
-    assert failed.returncode == 2 and "so the switch was undone" in failed.output
-    assert "No such file" in site.shell(f"ls {site.directory}", check=False)
-
-
-def role_with_unknown_directive(directory: Path) -> Path:
-    """The role as it would be for a server that has a module which this one has not."""
-    shutil.copytree(ROOT / "roles", directory / "roles")
-    with (directory / "roles/ocf_flask/templates/htaccess.j2").open("a") as template:
-        template.write("NoSuchDirective on\n")
-    return directory / "roles"
 
 
 def test_further_settings_reach_the_site(site: Site) -> None:

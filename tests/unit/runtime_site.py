@@ -104,9 +104,13 @@ class Site:
 
     def start(self, **variables: str) -> subprocess.Popen[bytes]:
         """Start run.fcgi as suexec does: PATH alone, by its name, in its directory."""
+        return self.start_with(**variables)
+
+    def start_with(self, *interpreter: str, **variables: str) -> subprocess.Popen[bytes]:
+        """Likewise, with the interpreter that the kernel found in its first line a moment ago."""
         with (self.web.parent / "stderr").open("ab") as errors:
             process = subprocess.Popen(
-                ["./run.fcgi"], executable=str(self.script), cwd=self.web,
+                [*interpreter, "./run.fcgi"], cwd=self.web,
                 stdin=self.listener.fileno(), stdout=subprocess.DEVNULL, stderr=errors,
                 env={"PATH": os.environ["PATH"], **variables},
             )  # fmt: skip

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,61 @@ def test_run_fcgi_is_a_new_inode_and_newer_even_than_a_time_in_the_future(site: 
     assert run_fcgi.stat().st_mtime >= int(future) + 1 and run_fcgi.stat().st_ino != inode
     (kept,) = site.web.glob(".ocf-flask-run.fcgi.*")
     assert kept.stat().st_ino == inode, "the old inode is still taken, so the file system cannot reuse it"
+
+
+FAILS, SERVES = live.Reply(status=500), live.Reply(release="another", status=200)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A release that the web server fails. ``alone``: its answer for run.fcgi without the new .htaccess."""
+
+    before: live.Reply
+    after: live.Reply
+    alone: live.Reply | str
+    cause: str
+
+
+REFUSALS = {
+    "a line of .htaccess": Refusal(SERVES, FAILS, "itself", "with what is new in it:\n  CGIPassAuth Off"),
+    "the start": Refusal(SERVES, FAILS, FAILS, "does not start run.fcgi, which works on this machine: it has no Python at /"),
+    "one or the other": Refusal(SERVES, FAILS, live.Reply(status=401), "Either the server does not take a line"),
+    "no answer any more": Refusal(SERVES, live.Reply(problem="no answer within 10 s"), FAILS, "does not start run.fcgi"),
+    "as broken before": Refusal(FAILS, FAILS, FAILS, "Either the server does not take a line"),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_a_release_that_the_web_server_fails_is_undone_with_the_cause(
+    site: Site, monkeypatch: pytest.MonkeyPatch, refusal: Refusal
+) -> None:
+    site.deployed()
+    before, inode = site.serving(), (site.web / "run.fcgi").stat().st_ino
+    site.write("flaskyapplication.py", APP.format("two"))
+    site.kit = replace(site.kit, htaccess=site.kit.htaccess.replace("CGIPassAuth On", "CGIPassAuth Off"))
+
+    def ask(url: str, token: str) -> live.Reply:
+        if not url.endswith("/run.fcgi"):
+            return refusal.before
+        assert (site.web / ".htaccess").read_bytes() == before[1] and (site.web / "run.fcgi").read_bytes() != before[0]
+        named = (site.web / "run.fcgi").read_text().partition("/releases/")[2].partition("/")[0]
+        return live.Reply(release=named, status=200) if isinstance(refusal.alone, str) else refusal.alone
+
+    monkeypatch.setattr(live, "ask", ask)
+    monkeypatch.setattr(live, "wait_for", lambda *_, **__: refusal.after)
+    outcome = site.deploy()
+    assert outcome.state == "failed" and "so the switch was undone" in outcome.error and refusal.cause in outcome.advice
+    assert site.serving() == before and len(site.releases()) == 1
+    kept = {path.stat().st_ino for path in site.web.glob(".ocf-flask-run.fcgi.*")}
+    assert len(kept) == 2 and inode in kept, "neither the old file's inode nor the failed one's can be used again"
+
+
+def test_a_server_that_was_not_reached_before_either_is_no_reason_to_undo(site: Site) -> None:
+    site.deployed()
+    before = site.serving()
+    site.write("flaskyapplication.py", APP.format("two"))
+    assert "not reached from here" in site.deployed().reached
+    assert site.serving() != before
 
 
 @pytest.mark.parametrize("damage", ["run.fcgi mode", "run.fcgi content", ".htaccess", "venv link", "directory mode"])

@@ -223,3 +223,28 @@ def test_a_server_that_was_not_there_before_is_not_waited_for(nobody: str) -> No
     reply = live.wait_for(nobody, TOKEN, NEW, before=live.ask(nobody, TOKEN), seconds=60)
     assert reply.problem
     assert time.monotonic() - start < 0.25
+
+
+def hanging(gone: threading.Event) -> Answer:
+    return lambda handler: [gone.wait(20)] and None
+
+
+def test_no_answer_after_an_error_is_that_error() -> None:
+    """mod_fcgid lets visitors wait for a program that failed a few times."""
+    gone = threading.Event()
+    with server(one_after_the_other(status(500), hanging(gone))) as url:
+        reply = live.wait_for(url, TOKEN, NEW, before=live.Reply(release=OLD), seconds=60)
+        gone.set()
+    assert reply == live.Reply(status=500)
+
+
+def test_a_site_that_answered_before_is_waited_for_when_it_does_not() -> None:
+    gone = threading.Event()
+    with server(one_after_the_other(hanging(gone), release(NEW))) as url:
+        assert live.wait_for(url, TOKEN, NEW, before=live.Reply(release=OLD), seconds=20).release == NEW
+        gone.set()
+
+
+def test_a_site_that_answered_before_and_never_again_is_told_as_that(nobody: str) -> None:
+    reply = live.wait_for(nobody, TOKEN, NEW, before=live.Reply(release=OLD), seconds=0.5)
+    assert reply.problem and not reply.broken

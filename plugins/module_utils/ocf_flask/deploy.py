@@ -26,6 +26,8 @@ from .site import Site
 # Processes that mod_fcgid started from a replaced run.fcgi are told apart by inode: it must not be reused.
 _KEPT_PREFIX = ".ocf-flask-run.fcgi."
 _KEPT_SECONDS = 3600
+# As many new lines of .htaccess as an error can name, one of which the server does not take.
+_TOLD_LINES = 5
 
 
 def carry_out(site: Site, outcome: Outcome) -> None:
@@ -208,47 +210,47 @@ def _switch(site: Site, view: observe.View, manifest: release.Manifest, outcome:
     token = _token(site)
     before = live.ask(site.url, token)
     if view.plan.run_fcgi:
-        if view.observed.run_fcgi is not None:
-            _keep_replaced(site, view.observed, outcome)
+        if view.observed.run_fcgi_edited:
+            _copy_edited(site, view.observed.run_fcgi or b"", outcome)
         if not view.plan.release:
             files.write_new(site.places.new_run_fcgi, observe.run_fcgi_of(site, manifest.id), 0o700)
         _put_run_fcgi(site)
     if view.plan.htaccess:
         _put_htaccess(site, view.wanted.htaccess, view.observed.htaccess_mode)
     reply = live.wait_for(site.url, token, manifest.id, before=before, seconds=site.settings.timeouts.live)
-    # 502 to 504 before and after are a proxy's, whose web server is down: nothing to be learnt from that.
-    if reply.broken and (reply.status == 500 or not before.broken):
-        _switch_back(site, view)
-        raise _refused(site, view, before, reply)
+    if _refuses(before, reply):
+        raise _switch_back(site, view, manifest.id, before, reply)
     if reply.release and reply.release != manifest.id:
         outcome.reached = f"still answers with the release {reply.release} after {site.settings.timeouts.live} s"
     elif not reply.release:
         outcome.reached = reply.sentence()
 
 
-def _refused(site: Site, view: observe.View, before: live.Reply, reply: live.Reply) -> SiteError:
-    since = f"as it did before ({before.status})" if before.broken else "since the switch"
-    return SiteError(
-        f"The web server answers {site.url} with {reply.status} {since}, so the switch was undone. The app itself passed its test.",
-        advice=f"Either the server does not take a line of {site.places.htaccess}, or it lacks the Python "
-        f"{view.wanted.interpreter.path}: the web server's error log says which.",
-    )
+def _refuses(before: live.Reply, reply: live.Reply) -> bool:
+    """Whether the web server fails what it was given."""
+    if reply.problem:
+        return bool(before.release)
+    # 502 to 504 before and after are a proxy's, whose web server is down: nothing to be learnt from that.
+    return reply.broken and (reply.status == 500 or not before.broken)
 
 
-def _keep_replaced(site: Site, observed: plan.Observed, outcome: Outcome) -> None:
-    directory = site.places.site
-    stamp = time.strftime("%Y-%m-%d-%H%M%S", time.gmtime())
-    os.link(site.places.run_fcgi, directory / f"{_KEPT_PREFIX}{stamp}.{secrets.token_hex(4)}")
-    if observed.run_fcgi_edited:
-        copy = directory / f"run.fcgi.{stamp}"
-        files.write_new(copy, observed.run_fcgi or b"", 0o600)
-        outcome.notes.append(f"run.fcgi had been written or edited by hand: it was replaced, and yours is kept as {copy}")
+def _copy_edited(site: Site, content: bytes, outcome: Outcome) -> None:
+    copy = site.places.site / f"run.fcgi.{_stamp()}"
+    files.write_new(copy, content, 0o600)
+    outcome.notes.append(f"run.fcgi had been written or edited by hand: it was replaced, and yours is kept as {copy}")
+
+
+def _stamp() -> str:
+    return time.strftime("%Y-%m-%d-%H%M%S", time.gmtime())
 
 
 def _put_run_fcgi(site: Site) -> None:
     where = site.places
+    old = 0.0
+    if where.run_fcgi.exists():
+        old = where.run_fcgi.stat().st_mtime
+        os.link(where.run_fcgi, where.site / f"{_KEPT_PREFIX}{_stamp()}.{secrets.token_hex(4)}")
     # The restarter compares modification times, and NFS may keep whole seconds of them.
-    old = where.run_fcgi.stat().st_mtime if where.run_fcgi.exists() else 0.0
     newer = max(time.time(), float(int(old) + 1))
     os.utime(where.new_run_fcgi, (newer, newer))
     os.rename(where.new_run_fcgi, where.run_fcgi)
@@ -259,20 +261,56 @@ def _put_htaccess(site: Site, content: bytes, mode: int) -> None:
     os.rename(site.places.new_htaccess, site.places.htaccess)
 
 
-def _switch_back(site: Site, view: observe.View) -> None:
-    """The files as they were. Without a ``run.fcgi`` no ``.htaccess`` may name it, so that goes first."""
+def _switch_back(site: Site, view: observe.View, identity: str, before: live.Reply, reply: live.Reply) -> SiteError:
+    """The files as they were, and what to say. Without a ``run.fcgi`` no ``.htaccess`` may name it, so that goes first."""
     where, observed = site.places, view.observed
     if view.plan.htaccess:
         if observed.htaccess is None:
             where.htaccess.unlink()
         else:
             _put_htaccess(site, observed.htaccess, observed.htaccess_mode)
+    cause = _cause(site, view, identity, before)
     if view.plan.run_fcgi:
         if observed.run_fcgi is None:
             where.run_fcgi.unlink()
         else:
             files.write_new(where.new_run_fcgi, observed.run_fcgi, observed.run_fcgi_mode)
             _put_run_fcgi(site)
+    what = f"answers {site.url} with {reply.status}" if reply.status else f"does not answer {site.url}"
+    since = f"as it did before ({before.status})" if before.broken else "since the switch"
+    return SiteError(f"The web server {what} {since}, so the switch was undone. The app itself passed its test.", advice=cause)
+
+
+def _cause(site: Site, view: observe.View, identity: str, before: live.Reply) -> str:
+    """Why the web server fails the new release: asked of the server, with the old ``.htaccess`` but the new ``run.fcgi``."""
+    python = view.wanted.interpreter.path
+    no_python = f"it has no Python at {python}, or another than this machine's"
+    if not view.plan.run_fcgi:
+        return _wrong_lines(site, view)
+    if view.plan.htaccess:
+        alone = live.ask(f"{site.url.rstrip('/')}/run.fcgi", _token(site))
+        if alone.release == identity:
+            return _wrong_lines(site, view)
+        certain = alone.status == 500
+    else:
+        certain = True
+    # What .htaccess had in it before may be as wrong.
+    if certain and not before.broken:
+        return (
+            f"The web server does not start run.fcgi, which works on this machine: {no_python}.\n"
+            "Choose one that both have with -e ocf_flask_python=PATH; the web server's error log says more."
+        )
+    return f"Either the server does not take a line of {site.places.htaccess}, or {no_python}: the web server's error log says which."
+
+
+def _wrong_lines(site: Site, view: observe.View) -> str:
+    old = (view.observed.htaccess or b"").decode("utf-8", "replace").splitlines()
+    new = [line for line in view.wanted.htaccess.decode("utf-8", "replace").splitlines() if line not in old]
+    told = [line for line in new if line.strip() and not line.lstrip().startswith("#")]
+    where = f"The server does not take {site.places.htaccess} with "
+    if 0 < len(told) <= _TOLD_LINES:
+        return where + "what is new in it:\n" + "\n".join(f"  {line.strip()}" for line in told)
+    return where + "our lines: one has a directive of a module that it lacks, or does not allow. Its error log says which."
 
 
 def _repair_links(site: Site, identity: str) -> None:

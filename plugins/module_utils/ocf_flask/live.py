@@ -96,14 +96,22 @@ def _limited(connection: http.client.HTTPConnection, late: threading.Event) -> I
 def wait_for(url: str, token: str, release: str, *, before: Reply, seconds: float) -> Reply:
     """Ask until the release answers.
 
-    Waits up to ``seconds`` while an older release of the site still answers; gives up at once on a server
-    that could not be reached before either, and soon on one that answers otherwise, 5xx too.
+    Waits up to ``seconds`` while an older release of the site still answers, or nobody where it answered before;
+    gives up at once on a server that could not be reached before either, and soon on one that answers
+    otherwise, 5xx too. A 5xx after which no answer comes is returned: a web server delays a program that
+    keeps failing (mod_fcgid's spawn score, fcgid_spawn_ctl.c).
     """
     start = time.monotonic()
+    failed: Reply | None = None
     while True:
         reply = ask(url, token)
         waited = time.monotonic() - start
-        patience = seconds if reply.release else min(seconds, _SETTLED)
+        if reply.problem:
+            reply = failed or reply
+        else:
+            failed = reply if reply.broken else None
+        awaited = reply.release or (reply.problem and before.release)
+        patience = seconds if awaited else min(seconds, _SETTLED)
         if reply.release == release or (reply.problem and not before.release) or waited > patience:
             return reply
         time.sleep(_BETWEEN)

@@ -17,6 +17,7 @@ It needs nothing but Python's standard library, 3.9 or later. From the top:
 `Application`  that application, made safe: right URLs, each request ends
 `Responder`    the FastCGI protocol, with `Connection` and `Body`
 `Loop`         accepts connections, and drains when it is told or replaced
+`Beginning`    starts the process again after `touch run.fcgi`
 `serve`        puts them together, or explains itself in a terminal
 
 Facts about mod_fcgid are from the source of its version 2.3.9, with the file's
@@ -25,6 +26,7 @@ name; those about FastCGI from its specification, version 1.0, with the section.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import functools
@@ -970,6 +972,11 @@ class Watch:
         inode, modified = self._look()
         return inode == -1 or inode != self._inode or modified > self._modified
 
+    def touched(self) -> bool:
+        """Whether it is still that file, and only newer."""
+        inode, modified = self._look()
+        return inode == self._inode and modified > self._modified
+
 
 class Loop:
     """Accepts connections and answers them one after the other.
@@ -978,9 +985,9 @@ class Loop:
     fcgid_bridge.c takes it off the list of idle ones), so threads buy nothing.
     """
 
-    def __init__(self, listener: socket.socket, is_over: Callable[[], bool]) -> None:
+    def __init__(self, listener: socket.socket, watch: Watch) -> None:
         self._listener = listener
-        self._is_over = is_over
+        self._watch = watch
         self._poller = select.poll()
         self._poller.register(listener, select.POLLIN)
         self._draining = False
@@ -988,15 +995,30 @@ class Loop:
         listener.setblocking(False)
 
     def end_after(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
+        self._end = min(self._end, time.monotonic() + seconds)
 
     def drain(self, *_: object) -> None:
-        """Answer what is queued, then end. Also the handler of SIGTERM, which mod_fcgid and the restarter send.
+        """Answer what is queued, then end: the handler of SIGTERM.
+
+        Not at once where it is the restarter's, who has seen another run.fcgi. After
+        `touch run.fcgi` the process is about to start again on the socket; one whose
+        file was replaced is still waited for by some visitors (see `run`). That is
+        over before mod_fcgid, if it was its signal after all, kills after 4 seconds.
+        """
+        if self._watch.touched():
+            self._draining = True
+        elif self._watch.changed():
+            self.end_after(WATCH_SECONDS)
+        else:
+            self._draining = True
+            self._shut()
+
+    def _shut(self) -> None:
+        """Take no more connections.
 
         Linux then refuses new connections to a Unix socket, so that the web
         server turns to another process, but still gives out the queued ones.
         """
-        self._draining = True
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RD)
 
@@ -1008,16 +1030,27 @@ class Loop:
         self._listener.close()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def run(self, answer: Callable[[socket.socket], None]) -> None:
-        """Let `answer` have each connection."""
+    def run(self, answer: Callable[[socket.socket], None]) -> bool:
+        """Let `answer` have each connection.
+
+        Returns whether the process shall start again: what is queued is then left to that.
+
+        A process whose run.fcgi was replaced gets no new visitors, but all those that
+        came before and found every process busy: they ask each second for one that
+        was started from the old file (apply_free_procnode in fcgid_bridge.c compares
+        inodes). So it ends when it is idle; else they would wait up to 12 seconds.
+        """
         while not self._draining:
             seconds = min(WATCH_SECONDS, max(self._end - time.monotonic(), 0))
-            if self._poller.poll(seconds * 1000):
-                self._serve_next(answer)
-            if self._is_over() or time.monotonic() >= self._end:
-                self.drain()
-        while self._serve_next(answer):
-            pass
+            idle = not (self._poller.poll(seconds * 1000) and self._serve_next(answer))
+            over = self._watch.touched() or (idle and self._watch.changed())
+            self._draining |= over or time.monotonic() >= self._end
+        again = self._watch.touched() and not has_threads()
+        if not again:
+            self._shut()
+            while self._serve_next(answer):
+                pass
+        return again
 
     def _serve_next(self, answer: Callable[[socket.socket], None]) -> bool:
         """Answer a connection if one waits; whether it did."""
@@ -1034,6 +1067,76 @@ class Loop:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", SILENCE_SECONDS, 0))
             answer(sock)
         return True
+
+
+# --- Starting again ---------------------------------------------------------
+
+# How long what the app does at its exit may keep visitors waiting.
+EXIT_SECONDS = 2
+SECOND_START = "OCF_FLASK_SECOND_START"
+
+
+def has_threads() -> bool:
+    """Whether the app has threads that Python would wait for at its end."""
+    return any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
+
+
+class Beginning:
+    """What a process had from the web server, to start again with."""
+
+    def __init__(self) -> None:
+        self._environment = dict(os.environ)
+        self._directory = os.getcwd()
+        self._umask = os.umask(0o022)
+        os.umask(self._umask)
+
+    def again(self, listener: socket.socket) -> None:
+        """Become what run.fcgi starts now, on the same socket; return only when that cannot be started.
+
+        mod_fcgid does not notice. Ended processes it would replace late: their places
+        count as taken until it looks for them, every 4 seconds (scan_errorlist in
+        fcgid_pm_main.c), and each end and start delays the next ones (fcgid_spawn_ctl.c).
+        After `touch run.fcgi` on a busy site visitors would wait up to 10 seconds.
+        """
+        # It must not end a process that has begun but cannot answer it yet: it may have requests queued.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+        signal.signal(signal.SIGALRM, lambda *_: self._execute(listener))
+        signal.alarm(EXIT_SECONDS)
+        atexit._run_exitfuncs()
+        self._execute(listener)
+
+    def _execute(self, listener: socket.socket) -> None:
+        signal.alarm(0)
+        os.dup2(listener.fileno(), 0)
+        os.chdir(self._directory)
+        os.umask(self._umask)
+        # With a slash, the restarter does not find the file: it would go on
+        # ending the process, whose number is the old one's. The watch remains.
+        script = os.path.join(".", os.path.basename(sys.argv[0]))
+        with contextlib.suppress(OSError):
+            os.execve(script, [script], self._environment)
+
+
+def start_again_if_mixed(site: Site) -> None:
+    """See that the interpreter is the one of this release.
+
+    When run.fcgi is replaced after the kernel has read its first line and before
+    Python reads the rest, the old release's Python has the new release's code.
+    """
+    python = os.path.join(site.release, "venv", "bin", "python")
+    second = os.environ.pop(SECOND_START, "")
+    if sys.executable == python or second:
+        return
+    try:
+        with open(site.script, "rb") as file:
+            first_line = file.readline().strip()
+        if first_line == b"#!" + os.fsencode(python):
+            os.execve(sys.argv[0], sys.argv, {**os.environ, SECOND_START: "1"})
+    except OSError:
+        pass
+
+
+# --- flup and flup6 ---------------------------------------------------------
 
 
 def flup_answer(application: Application, errors: ErrorStream) -> Callable[[socket.socket], None]:
@@ -1212,6 +1315,8 @@ def serve(app: str, server: str = "builtin") -> None:
     if server not in ("builtin", "flup6", "flup"):
         raise ValueError(f"the server {server!r} is none of builtin, flup6, flup")
     site = Site.here()
+    start_again_if_mixed(site)
+    beginning = Beginning()
     watch = Watch(site.script)
     listener = listening_socket()
     if listener is None:
@@ -1225,10 +1330,12 @@ def serve(app: str, server: str = "builtin") -> None:
         faulthandler.register(signal.SIGQUIT, file=os.dup(2), all_threads=True)
     errors = ErrorStream(site, None if smoke_test else Log(os.path.join(site.private, "log")))
     sys.stdout = sys.stderr = errors.text
-    loop = Loop(listener, watch.changed)
+    loop = Loop(listener, watch)
     signal.signal(signal.SIGTERM, loop.drain)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
     release_children(loop, errors)
-    loop.run(answer_with(app, server, site, errors, loop))
+    if loop.run(answer_with(app, server, site, errors, loop)):
+        beginning.again(listener)
     # A thread or exit handler of the app must not keep a drained process alive.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(10)
