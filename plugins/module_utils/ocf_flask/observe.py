@@ -40,7 +40,7 @@ def look(site: Site) -> View:
     identity = release.named_by(run_fcgi, where)
     live = release.read(where.release(identity)) if identity else None
     present = _read_htaccess(where.htaccess)
-    merged = htaccess.merge(present or b"", templates.htaccess_block(site.kit.htaccess, site.settings, where))
+    merged = htaccess.merge(present or b"", _htaccess_block(site))
     starter = live is None and _needs_starter(site)
     wanted = _wanted(site, merged.content, starter)
     venv = where.release(live.id) / "venv" if live else None
@@ -59,6 +59,11 @@ def look(site: Site) -> View:
         links_right=live is not None and links_right(site, live.id),
     )
     return View(wanted, observed, merged, plan.make(wanted, observed))
+
+
+def _htaccess_block(site: Site) -> bytes:
+    package_static = code.package_static(site.places.site, site.settings.module)
+    return templates.htaccess_block(site.kit.htaccess, site.settings, site.places, package_static)
 
 
 def run_fcgi_of(site: Site, identity: str) -> bytes:
