@@ -10,8 +10,7 @@ import getpass
 
 from flask import Flask, redirect, request, session, url_for
 
-# What Apache gives away shows only where Flask does not serve the same files itself.
-app = Flask(__name__, static_folder=None)
+app = Flask(__name__)
 app.secret_key = "test"
 
 
@@ -42,14 +41,6 @@ def _urls(container: Container) -> Site:
     """The site that the third host serves, with an app that says what it sees."""
     site = Site(container, "flasky")
     site.write("flaskyapplication.py", URLS)
-    site.write("static/style.css", "body { color: red }\n")
-    site.write("static/.secret", "a secret\n")
-    site.write("static/x.cgi", "#!/bin/sh\necho; echo executed\n")
-    site.write("robots.txt", "User-agent: *\n")
-    site.write(".env", "SECRET=1\n")
-    site.write(".git/config", "a secret\n")
-    site.write("instance/app.sqlite", "a secret\n")
-    site.shell(f"chmod 755 {site.directory}/static/x.cgi; chmod -R a+rX {site.directory}/static")
     site.deployed()
     return site
 
@@ -102,31 +93,6 @@ def test_the_app_sees_authorization(container: Container, urls: Site, place: tup
 def test_run_fcgi_asked_for_directly_is_the_site(container: Container, urls: Site, place: tuple[str, str]) -> None:
     host, prefix = place
     assert container.visit(f"{prefix}/run.fcgi/page/x", host).text.startswith("page 'x'")
-
-
-def test_static_files_come_from_apache_with_caching(container: Container, urls: Site, place: tuple[str, str]) -> None:
-    host, prefix = place
-    answer = container.visit(f"{prefix}/static/style.css", host)
-    assert (answer.status, answer.text) == (200, "body { color: red }\n")
-    assert answer.headers["ETag"] and answer.headers["Cache-Control"]
-    assert container.visit(f"{prefix}/robots.txt", host).text == "User-agent: *\n"
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("flaskyapplication.py", "run.fcgi.bak", ".env", ".git/config", ".htaccess", "instance/app.sqlite", "requirements"),
-        *("venv/pyvenv.cfg", "__pycache__/", "static/", "static/.secret", "static/x.cgi", "templates", "%2e%2e/flasky/.env"),
-        "static/..%2f.env",
-    ],
-)
-def test_nothing_private_is_served_or_run(container: Container, urls: Site, place: tuple[str, str], path: str) -> None:
-    host, prefix = place
-    answer = container.visit(f"{prefix}/{path}", host)
-    assert "secret" not in answer.text and "SECRET" not in answer.text and "import" not in answer.text
-    assert "executed" not in answer.text.splitlines()
-    if not path.startswith("static/x"):
-        assert answer.status in (400, 403, 404)
 
 
 def test_the_app_runs_as_its_owner(container: Container, urls: Site, place: tuple[str, str]) -> None:
