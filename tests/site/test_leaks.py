@@ -272,7 +272,7 @@ def test_a_deploy_says_once_what_it_closes_and_opens(site: Site) -> None:
         "permissions 3 files closed to others (the site's directory, .env, static), 1 file opened to the web server (static/style.css)"
         in done.output
     )
-    assert site.shell(f"cd {site.directory} && stat -c %a . .env static static/style.css").split() == ["701", "600", "701", "644"]
+    assert site.shell(f"cd {site.directory} && stat -c %a . .env static static/style.css").split() == ["701", "600", "711", "644"]
     again = site.deployed()
     assert not again.changed and "permissions" not in again.output
     assert site.visit("/static/style.css").text == "body {}"
@@ -293,11 +293,99 @@ def test_a_password_file_that_htaccess_names_stays_readable_and_its_neighbour_do
     assert SECRET not in site.visit("/.users.old", Authorization="Basic YWxpY2U6c2VjcmV0").text
 
 
+CLOSED = (
+    "static/style.css",
+    "static/deep/logo.svg",
+    "static/a%20b+c,%C3%A4.js",
+    "static/both.css",
+    "static/pkg.css",
+    "static/img/a.svg",
+    "robots.txt",
+)
+
+
+def test_a_static_file_that_apache_cannot_read_is_the_apps_to_answer(container: Container, leaky: Site, place: tuple[str, str]) -> None:
+    host, prefix = place
+    leaky.shell(f"cd {leaky.directory} && chmod -R go-r static flaskyapplication/static robots.txt && chmod a+r static/.htaccess")
+    try:
+        assert {summary(container.visit(f"{prefix}/{path}", host)) for path in CLOSED} == {(404, NOT_FOUND, None)}
+    finally:
+        leaky.deployed()
+    assert container.visit(f"{prefix}/static/style.css", host).headers["Cache-Control"] == "max-age=3600"
+
+
+WRITING = f'''
+import os
+from flask import Flask
+
+app = Flask(__name__)
+
+
+@app.route("/")
+def index():
+    return "index"
+
+
+@app.route("/write")
+def write():
+    for path, text in (("instance/app.sqlite", "{SECRET}"), ("uploads/1.txt", "{SECRET}"), ("static/uploads/1.txt", "an upload")):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            file.write(text)
+    return "written"
+
+
+@app.route("/uploads/<name>")
+def uploads(name):
+    return f"the app shows {{name}}"
+'''
+
+
+@pytest.fixture(name="writing")
+def _writing(site: Site) -> Site:
+    """A site whose app has written files since it was deployed."""
+    site.write("flaskyapplication.py", WRITING)
+    site.deployed()
+    assert site.visit("/write").text == "written"
+    return site
+
+
+def test_what_the_app_writes_is_closed_from_the_start(writing: Site) -> None:
+    paths = "instance instance/app.sqlite uploads static/uploads static/uploads/1.txt"
+    assert writing.shell(f"cd {writing.directory} && stat -c %a {paths}").split() == ["711", "600", "711", "711", "600"]
+    assert writing.visit("/uploads/1.txt").text == "the app shows 1.txt", "a directory of that name is not in the way"
+    writing.shell(f"rm -r {writing.directory}/static")
+    assert not writing.deployed().changed
+
+
+def test_an_upload_below_static_is_there_at_once_and_apaches_after_the_next_deploy(writing: Site) -> None:
+    answer = writing.visit("/static/uploads/1.txt")
+    assert (answer.status, answer.text, answer.headers["Cache-Control"]) == (200, "an upload", "no-cache")
+    assert "1 file opened to the web server (static/uploads/1.txt)" in writing.deployed().output
+    answer = writing.visit("/static/uploads/1.txt")
+    assert (answer.status, answer.text, answer.headers["Cache-Control"]) == (200, "an upload", "max-age=3600")
+
+
+def test_another_account_gets_nothing_by_a_link_in_its_own_web_space(writing: Site) -> None:
+    """Apache follows it, as the account that can read all that it delivers."""
+    web_space = "/services/http/users/b/bob/leaks"
+    links = {"data": "instance/app.sqlite", "upload": "uploads/1.txt", "source": "flaskyapplication.py", "static": "static/uploads/1.txt"}
+    commands = [f"ln -s {writing.directory}/{path} {web_space}/{name}" for name, path in links.items()]
+    writing.shell(f"chmod a+r {writing.directory}/static/uploads/1.txt")
+    writing.container.shell(f"mkdir {web_space} && echo Options FollowSymLinks > {web_space}/.htaccess && {' && '.join(commands)}", "bob")
+    try:
+        texts = {name: writing.container.visit(f"/~bob/leaks/{name}").text for name in links}
+    finally:
+        writing.container.shell(f"rm -r {web_space}", "bob")
+    assert texts["static"] == "an upload", "so the link works"
+    assert [name for name in ("data", "upload", "source") if SECRET in texts[name] or "Flask" in texts[name]] == []
+
+
 def test_another_account_of_the_machine_sees_nothing(site: Site) -> None:
     site.write(".env", SECRET)
     site.write("static/style.css", "body {}")
     site.deployed()
-    # What the app writes between two deploys has suexec's umask.
+    # Put there since, as careless as can be.
     site.write("instance/app.sqlite", SECRET)
     seen = site.container.shell(
         f"cd /; ls -A {site.directory}; cat {site.directory}/.env {site.directory}/instance/app.sqlite {site.directory}/static/style.css; "

@@ -231,8 +231,8 @@ def test_what_others_could_read_is_closed_and_what_apache_should_is_opened_and_s
         if path.name != "venv"
     }
     assert {name: mode for name, mode in modes.items() if not name.endswith(".pyc")} == {
-        ".": "701", ".env": "600", ".htaccess": "644", "run.fcgi": "700", "flaskyapplication": "701", "flaskyapplication/__init__.py": "600",
-        "flaskyapplication/static": "701", "flaskyapplication/static/a.css": "644", "flaskyapplication/__pycache__": "701",
+        ".": "701", ".env": "600", ".htaccess": "644", "run.fcgi": "700", "flaskyapplication": "711", "flaskyapplication/__init__.py": "600",
+        "flaskyapplication/static": "711", "flaskyapplication/static/a.css": "644", "flaskyapplication/__pycache__": "711",
     }  # fmt: skip
     assert {mode for name, mode in modes.items() if name.endswith(".pyc")} == {"600"}
     assert site.deploy().state == "unchanged"

@@ -67,20 +67,21 @@ def test_what_apache_delivers_or_reads_is_readable_and_not_writable(name: str) -
 
 def test_directories_keep_passage_and_cannot_be_listed() -> None:
     names = ("shop", "instance", ".git", "__pycache__")
-    assert wanted(*(directory(name, 0o755) for name in names)) == dict.fromkeys(names, "701")
-    assert wanted(*(directory(name, 0o701) for name in names)) == {}
+    assert wanted(*(directory(name, 0o755) for name in names)) == dict.fromkeys(names, "711")
+    for mode in (0o711, 0o701, 0o710):
+        assert wanted(*(directory(name, mode) for name in names)) == {}
 
 
 def test_a_directory_that_is_closed_stays_closed_unless_something_in_it_is_public() -> None:
     assert wanted(directory("instance", 0o700)) == {}
     assert wanted(directory("shop", 0o700), entry("shop/x.py", 0o600)) == {}
     entries = [directory(name, 0o700) for name in ("shop", "shop/static", "shop/static/css")]
-    assert wanted(*entries, entry("shop/static/css/a.css", 0o644)) == {"shop": "701", "shop/static": "701", "shop/static/css": "701"}
-    assert wanted(directory("img", 0o700), entry("img/x.png", 0o644)) == {"img": "701"}
+    assert wanted(*entries, entry("shop/static/css/a.css", 0o644)) == dict.fromkeys(("shop", "shop/static", "shop/static/css"), "711")
+    assert wanted(directory("img", 0o700), entry("img/x.png", 0o644)) == {"img": "711"}
 
 
 def test_the_directories_for_public_files_are_open_before_there_are_any() -> None:
-    assert wanted(directory("static", 0o700), directory("static/uploads", 0o700)) == {"static": "701", "static/uploads": "701"}
+    assert wanted(directory("static", 0o700), directory("static/uploads", 0o700)) == {"static": "711", "static/uploads": "711"}
     assert wanted(directory("static/.private", 0o700)) == {}
 
 
@@ -92,7 +93,6 @@ def test_the_sites_directory_is_closed_to_the_group_as_well() -> None:
 
 def test_a_web_server_in_the_group_keeps_what_it_needs() -> None:
     assert wanted(directory(".", 0o755, gid=SERVERS)) == {".": "711"}
-    assert wanted(directory("static", 0o710, gid=SERVERS)) == {"static": "711"}
     assert wanted(directory("shop", 0o750, gid=SERVERS)) == {"shop": "710"}
     assert wanted(entry("static/a.css", 0o604, gid=SERVERS)) == {"static/a.css": "644"}
     assert wanted(entry("static/a.css", 0o640, gid=SERVERS)) == {}
@@ -100,7 +100,7 @@ def test_a_web_server_in_the_group_keeps_what_it_needs() -> None:
 
 
 def test_high_bits_stay() -> None:
-    assert wanted(directory("shared", 0o2775)) == {"shared": "2701"}
+    assert wanted(directory("shared", 0o2775)) == {"shared": "2711"}
 
 
 def test_pipes_sockets_and_links_are_left_alone() -> None:
@@ -204,7 +204,7 @@ def test_what_was_found_is_changed_and_found_no_more(site: Path) -> None:
     (site / "static").chmod(0o700)
     set_all(site)
     assert modes(site) == {
-        ".": "701", ".env": "600", "static": "701", "static/a.css": "644", "static/.secret": "600", "pkg": "701", "pkg/deep": "701",
+        ".": "701", ".env": "600", "static": "711", "static/a.css": "644", "static/.secret": "600", "pkg": "711", "pkg/deep": "711",
         "pkg/deep/x.py": "600",
     }  # fmt: skip
     assert permissions.look(site, PUBLIC) == Found()
@@ -250,7 +250,7 @@ def test_a_file_that_its_owner_cannot_read_and_a_pipe_do_not_stop_a_deploy(site:
     fill(site, {"static/a.css": 0o200, "b": 0o066})
     os.mkfifo(site / "pipe", 0o666)
     set_all(site)
-    assert modes(site) | {"pipe": ""} == {".": "701", "static": "701", "static/a.css": "244", "b": "0", "pipe": ""}
+    assert modes(site) | {"pipe": ""} == {".": "701", "static": "711", "static/a.css": "244", "b": "0", "pipe": ""}
 
 
 def test_a_directory_that_its_owner_cannot_read_is_closed_itself(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,7 +266,7 @@ def test_a_directory_that_its_owner_cannot_read_is_closed_itself(site: Path, mon
     with monkeypatch.context() as patch:
         patch.setattr(os, "scandir", refuse)
         set_all(site)
-    assert (modes(site)["shut"], modes(site)["shut/x"]) == ("1", "644")
+    assert (modes(site)["shut"], modes(site)["shut/x"]) == ("11", "644")
 
 
 AUTH: dict[str, Callable[[Path], str]] = {
@@ -292,7 +292,7 @@ def test_it_may_be_named_above_or_below(site: Path, place: str) -> None:
     fill(site, {"auth/users": 0o644, "auth/other": 0o644, place: 0o644})
     (site / place).write_text(f"AuthUserFile {site}/auth/users\n")
     set_all(site)
-    assert (modes(site)["auth"], modes(site)["auth/users"], modes(site)["auth/other"]) == ("701", "644", "600")
+    assert (modes(site)["auth"], modes(site)["auth/users"], modes(site)["auth/other"]) == ("711", "644", "600")
     assert (site / place).stat().st_mode & 0o777 == 0o644
 
 

@@ -10,11 +10,11 @@ be read by others too; everything else is for the owner alone. Three kinds of ac
   ``shop`` would have no URL ``/shop/...``, and a visitor could tell which names exist. Directories therefore keep
   ``x``, and lose ``r``, with which their names could be listed. One that its owner has closed wholly stays closed;
 * nothing else, and nobody else: the owner's group loses its access too. On servers where all users are in one group
-  and the web server is not, this shuts the others out of the site's directory altogether.
+  and the web server is not, the site's directory is shut to the others altogether. What the web server could read
+  they could still: by a link in a web space of their own.
 
-The app's own files are made with suexec's umask, 022, and stay so until the next deploy. A stricter umask would hide
-them from the start, but also each upload below ``static/``, which the web server then refuses. What protects them
-until then is the site's directory, and ``.htaccess``.
+What the app makes while it runs needs no deploy to be closed: the runtime's umask gives its files and directories
+just these permissions. An upload below ``static/`` is then delivered by the app, until the next deploy opens it to Apache.
 
 Nothing is done through a symbolic link, nor outside the site's directory. A file with several names (hard links) may
 have one that is meant to be private: it is closed like any other, but never opened, and left alone when another of
@@ -39,6 +39,8 @@ from . import files, htaccess, templates
 WEB_SERVER = "www-data"
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+# Through directories; who may enter the site's own decides.
+_PASSAGE = stat.S_IXGRP | stat.S_IXOTH
 _HTACCESS = ".htaccess"
 # mod_authn_dbm adds one of these to the name that AuthDBMUserFile gives (apr_dbm_open(3)).
 _DBM_SUFFIXES = ("", ".pag", ".dir", ".db")
@@ -146,8 +148,10 @@ def decide(entries: Iterable[Entry], rules: Rules) -> Found:
             if wanted & ~entry.permissions and entry.links > 1:
                 several.append(entry.name)
                 wanted &= entry.permissions
+        elif entry.name == ".":
+            wanted = (entry.permissions & ~_OTHERS) | (_PASSAGE if entry.gid in rules.groups else stat.S_IXOTH)
         elif entry.is_directory:
-            wanted = _directory(entry, rules, needed=entry.name in on_the_way)
+            wanted = (entry.permissions & ~_OTHERS) | (_PASSAGE if entry.name in on_the_way else entry.permissions & _PASSAGE)
         elif entry.is_file and entry.inode not in shared:
             wanted = entry.permissions & ~_OTHERS
         else:
@@ -194,18 +198,9 @@ def _served(entry: Entry, rules: Rules) -> int:
     return (entry.permissions | given) & ~_OTHERS_WRITE
 
 
-def _directory(entry: Entry, rules: Rules, *, needed: bool) -> int:
-    passage = _passage(entry.gid, rules.groups)
-    return (entry.permissions & ~_OTHERS) | (passage if needed else entry.permissions & passage)
-
-
-def _passage(group: int, groups: frozenset[int]) -> int:
-    return stat.S_IXGRP | stat.S_IXOTH if group in groups else stat.S_IXOTH
-
-
 def _with_parents(names: Iterable[str]) -> set[str]:
     """The directories above the names; a directory itself is named with a slash at its end."""
-    found = {"."}
+    found: set[str] = set()
     for name in names:
         parent = name.rpartition("/")[0]
         while parent and parent not in found:
