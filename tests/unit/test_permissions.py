@@ -193,7 +193,7 @@ def modes(site: Path) -> dict[str, str]:
 
 
 def set_all(site: Path) -> Found:
-    found = permissions.look(site, PUBLIC)
+    found = permissions.compare(site, PUBLIC)
     for difference in found.differences:
         permissions.make(site, difference)
     return found
@@ -207,7 +207,7 @@ def test_what_was_found_is_changed_and_found_no_more(site: Path) -> None:
         ".": "701", ".env": "600", "static": "711", "static/a.css": "644", "static/.secret": "600", "pkg": "711", "pkg/deep": "711",
         "pkg/deep/x.py": "600",
     }  # fmt: skip
-    assert permissions.look(site, PUBLIC) == Found()
+    assert permissions.compare(site, PUBLIC) == Found()
 
 
 def test_undoing_gives_back_what_was(site: Path) -> None:
@@ -219,7 +219,7 @@ def test_undoing_gives_back_what_was(site: Path) -> None:
 
 
 def test_a_site_that_is_not_there_yet_has_nothing_to_find(tmp_path: Path) -> None:
-    assert permissions.look(tmp_path / "none", PUBLIC) == Found()
+    assert permissions.compare(tmp_path / "none", PUBLIC) == Found()
 
 
 def test_nothing_is_changed_through_a_link_or_outside(site: Path, tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_nothing_is_changed_through_a_link_or_outside(site: Path, tmp_path: Path
 
 def test_a_file_that_was_replaced_since_it_was_looked_at_is_left_alone(site: Path, tmp_path: Path) -> None:
     fill(site, {"static/a.css": 0o600, "static/gone.css": 0o600, "static/d/x.css": 0o600})
-    found = permissions.look(site, PUBLIC)
+    found = permissions.compare(site, PUBLIC)
     fill(tmp_path / "outside", {"a.css": 0o600, "x.css": 0o600})
     (site / "static/a.css").unlink()
     (site / "static/a.css").symlink_to(tmp_path / "outside/a.css")
@@ -330,5 +330,5 @@ def test_ten_thousand_files_take_no_time_to_speak_of(site: Path) -> None:
             (below / str(name)).touch(0o644)
     set_all(site)
     start = time.monotonic()
-    assert permissions.look(site, PUBLIC) == Found()
+    assert permissions.compare(site, PUBLIC) == Found()
     assert time.monotonic() - start < 5

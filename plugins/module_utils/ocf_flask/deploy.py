@@ -210,7 +210,7 @@ def _set_permissions(site: Site, on_error: ExitStack) -> None:
 
     Taken back on an error: until now another `.htaccess`, or none, may have served a file that this closes.
     """
-    for difference in observe.look_at_permissions(site).differences:
+    for difference in permissions.look(site.settings, site.places).differences:
         permissions.make(site.places.site, difference)
         on_error.callback(permissions.undo, site.places.site, difference)
 

@@ -57,15 +57,9 @@ def look(site: Site) -> View:
         run_fcgi_edited=run_fcgi is not None and (live is None or files.digest(run_fcgi) != live.run_fcgi),
         expected_run_fcgi=run_fcgi_of(site, live.id) if live else None,
         links_right=live is not None and links_right(site, live.id),
-        permissions=look_at_permissions(site),
+        permissions=permissions.look(site.settings, where),
     )
     return View(wanted, observed, merged, plan.make(wanted, observed))
-
-
-def look_at_permissions(site: Site) -> permissions.Found:
-    """What others can read in the site's directory and should not, and what the web server cannot and should."""
-    package_static = code.package_static(site.places.site, site.settings.module)
-    return permissions.look(site.places.site, ("static/", *site.settings.public, *([f"{package_static}/"] if package_static else [])))
 
 
 def _htaccess_block(site: Site) -> bytes:

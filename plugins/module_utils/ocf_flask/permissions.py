@@ -33,7 +33,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from . import files, htaccess, templates
+from . import code, files, htaccess, templates
+from .places import Places
+from .settings import Settings
 
 # Debian's Apache; as this account, and with its groups, the web server reads files.
 WEB_SERVER = "www-data"
@@ -120,11 +122,14 @@ class Found:
     astray: tuple[tuple[str, str], ...] = ()
 
 
-def look(site: Path, public: Sequence[str]) -> Found:
-    """Compare the permissions in a site's directory with what they should be. Changes nothing.
+def look(settings: Settings, places: Places) -> Found:
+    """Compare the permissions in a site's directory with what they should be. Changes nothing."""
+    package_static = code.package_static(places.site, settings.module)
+    return compare(places.site, ("static/", *settings.public, *([f"{package_static}/"] if package_static else [])))
 
-    :param public: the names that Apache delivers, as `templates.public_expression` takes them.
-    """
+
+def compare(site: Path, public: Sequence[str]) -> Found:
+    """As `look`, for a directory and the names in it that Apache delivers, as `templates.public_expression` takes them."""
     if not site.is_dir():
         return Found()
     entries = list(_walk(str(site)))
@@ -178,10 +183,14 @@ def undo(site: Path, difference: Difference) -> None:
 
 def sentences(differences: Iterable[Difference]) -> list[str]:
     """In words, for a report: what is closed and what is opened, each with a few names."""
-    found = tuple(differences)
-    closed = [one.name for one in found if one.closes]
-    opened = [one.name for one in found if one.opens]
-    return [counted(names, what) for names, what in ((closed, "closed to others"), (opened, "opened to the web server")) if names]
+    return _in_words(differences, "closed to others", "opened to the web server")
+
+
+def warnings(differences: Iterable[Difference]) -> list[str]:
+    """In words, for a look at a site that changes nothing."""
+    return [
+        f"Until the next deploy: {what}" for what in _in_words(differences, "can be read by others", "cannot be read by the web server")
+    ]
 
 
 def counted(names: Sequence[str], what: str) -> str:
@@ -189,6 +198,12 @@ def counted(names: Sequence[str], what: str) -> str:
     shown = ", ".join("the site's directory" if name == "." else name for name in names[:3])
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{len(names)} file{'s' if len(names) != 1 else ''} {what} ({shown}{more})"
+
+
+def _in_words(differences: Iterable[Difference], closes: str, opens: str) -> list[str]:
+    found = tuple(differences)
+    closed, opened = [one.name for one in found if one.closes], [one.name for one in found if one.opens]
+    return [counted(names, what) for names, what in ((closed, closes), (opened, opens)) if names]
 
 
 def _served(entry: Entry, rules: Rules) -> int:
