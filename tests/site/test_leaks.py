@@ -366,6 +366,19 @@ def test_an_upload_below_static_is_there_at_once_and_apaches_after_the_next_depl
     assert (answer.status, answer.text, answer.headers["Cache-Control"]) == (200, "an upload", "max-age=3600")
 
 
+def test_an_app_that_sets_its_own_umask_has_its_uploads_delivered_at_once(site: Site) -> None:
+    site.write("flaskyapplication.py", WRITING.replace("import os", "import os\n\nos.umask(0o022)"))
+    site.deployed()
+    site.visit("/write")
+    assert site.visit("/static/uploads/1.txt").headers["Cache-Control"] == "max-age=3600"
+
+
+def test_a_directory_that_its_owner_has_closed_stays_closed(writing: Site) -> None:
+    writing.shell(f"chmod 700 {writing.directory}/instance; chmod a+r {writing.directory}/static/uploads/1.txt")
+    assert not writing.deployed().changed
+    assert writing.visit("/instance/app.sqlite").status == 403
+
+
 def test_another_account_gets_nothing_by_a_link_in_its_own_web_space(writing: Site) -> None:
     """Apache follows it, as the account that can read all that it delivers."""
     web_space = "/services/http/users/b/bob/leaks"
