@@ -52,7 +52,7 @@ def test_the_files_are_the_owners_and_closed_to_others(site: Site) -> None:
     modes = dict(
         line.split()[::-1] for line in site.shell(f"cd {site.directory} && stat -c '%a:%U %n' .htaccess run.fcgi . *.py").splitlines()
     )
-    assert modes == {".htaccess": "644:alice", "run.fcgi": "700:alice", ".": "711:alice", "flaskyapplication.py": "600:alice"}
+    assert modes == {".htaccess": "644:alice", "run.fcgi": "700:alice", ".": "701:alice", "flaskyapplication.py": "600:alice"}
     assert site.shell(f"find {site.directory} {site.private} ! -user alice").strip() == ""
     assert site.container.shell(f"ls {site.private}", "bob", check=False).endswith("Permission denied\n")
 
@@ -78,6 +78,9 @@ def test_data_does_not_count_as_code(site: Site) -> None:
     for path in ("instance/app.sqlite", "uploads/1.txt", "data.db", "static/a.css", "debug.log", ".git/config"):
         site.write(path, "data")
     site.shell(f"mkdir {site.directory}/env && touch {site.directory}/env/pyvenv.cfg {site.directory}/env/x.py")
+    release = site.shell(f"readlink {site.directory}/venv")
+    assert "closed to others" in site.deployed().output
+    assert site.shell(f"readlink {site.directory}/venv") == release
     assert not site.deployed().changed
 
 

@@ -95,3 +95,25 @@ def test_a_copy_has_the_same_content_and_is_the_owners_alone(tmp_path: Path) -> 
     assert code.find(tmp_path / "copy") == found
     assert not (tmp_path / "copy" / "b.txt").exists()
     assert {stat.S_IMODE((tmp_path / "copy" / name).stat().st_mode) for name in found} == {0o600}
+
+
+@pytest.mark.parametrize(
+    ("module", "files", "found"),
+    [
+        ("shop", ["shop/__init__.py"], "shop/static"),
+        ("shop.web", ["shop/__init__.py", "shop/web.py"], "shop/static"),
+        ("shop.web", ["shop/__init__.py", "shop/web/__init__.py"], "shop/web/static"),
+        ("shop", ["shop.py"], ""),
+        ("shop", ["shop.py", "shop/static/a.css"], ""),
+        ("shop.web", [], ""),
+    ],
+)
+def test_a_packages_static_files_lie_where_flask_looks_for_them(tmp_path: Path, module: str, files: list[str], found: str) -> None:
+    assert code.package_static(fill(tmp_path, *files), module) == found
+
+
+def test_a_package_elsewhere_has_no_static_files_here(tmp_path: Path) -> None:
+    fill(tmp_path / "other", "shop/__init__.py")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/shop").symlink_to("../other/shop")
+    assert code.package_static(tmp_path / "site", "shop") == ""

@@ -266,3 +266,60 @@ def test_a_full_disk_is_said_as_that(site: Site, monkeypatch: pytest.MonkeyPatch
     outcome = site.deploy()
     assert outcome.state == "failed" and outcome.error == "No space left on device: x." and "du -sh" in outcome.advice
     assert not site.web.exists()
+
+
+def test_what_others_could_read_is_closed_and_what_apache_should_is_opened_and_said_once(site: Site) -> None:
+    site.write("flaskyapplication/__init__.py", APP.format("x"))
+    site.write("flaskyapplication/static/a.css", "a")
+    site.write(".env", "secret")
+    (site.web / "flaskyapplication/static/a.css").chmod(0o600)
+    planned = site.deploy(check=True)
+    assert planned.changes["permissions"] == [
+        "5 files closed to others (the site's directory, .env, flaskyapplication and 2 more)",
+        "1 file opened to the web server (flaskyapplication/static/a.css)",
+    ]
+    (listed,) = [one for one in planned.diff if one["before_header"] == str(site.web)]
+    assert "0644 .env\n" in listed["before"] and "0600 .env\n" in listed["after"]
+    assert site.deployed().changes["permissions"] == planned.changes["permissions"]
+    modes = {
+        str(path.relative_to(site.web)): f"{path.stat().st_mode & 0o777:o}"
+        for path in (site.web, *site.web.rglob("*"))
+        if path.name != "venv"
+    }
+    assert {name: mode for name, mode in modes.items() if not name.endswith(".pyc")} == {
+        ".": "701", ".env": "600", ".htaccess": "644", "run.fcgi": "700", "flaskyapplication": "711", "flaskyapplication/__init__.py": "600",
+        "flaskyapplication/static": "711", "flaskyapplication/static/a.css": "644", "flaskyapplication/__pycache__": "711",
+    }  # fmt: skip
+    assert {mode for name, mode in modes.items() if name.endswith(".pyc")} == {"600"}
+    assert site.deploy().state == "unchanged"
+
+
+def test_what_was_made_since_is_closed_without_a_new_release(site: Site) -> None:
+    site.deployed()
+    releases = site.releases()
+    site.write("instance/app.sqlite", "data")
+    outcome = site.deployed()
+    assert (outcome.changes, site.releases()) == ({"permissions": ["2 files closed to others (instance, instance/app.sqlite)"]}, releases)
+    assert site.deploy().state == "unchanged"
+
+
+@pytest.mark.parametrize("failure", ["the test", "the web server"])
+def test_a_failed_deploy_takes_from_visitors_nothing_that_another_htaccess_serves(
+    site: Site, monkeypatch: pytest.MonkeyPatch, failure: str
+) -> None:
+    site.write("flaskyapplication.py", APP.format("x") if failure == "the web server" else "def broken(:\n")
+    site.write("page.html", "served by the recipe's .htaccess")
+    site.write("static/a.css", "a")
+    (site.web / "static/a.css").chmod(0o600)
+    before = {path: path.stat().st_mode for path in (site.web, *site.web.rglob("*"))}
+    monkeypatch.setattr(live, "wait_for", lambda *_, **__: live.Reply(status=500))
+    assert site.deploy().state == "failed"
+    assert {path: path.stat().st_mode for path in before} == before
+
+
+def test_nothing_can_be_reached_before_the_test_has_passed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes = []
+    monkeypatch.setattr(transaction.smoke, "smoke_test", lambda *_: modes.append(site.web.stat().st_mode & 0o777) or _interrupt())
+    with pytest.raises(Interrupted):
+        site.deploy()
+    assert modes == [0o700]

@@ -74,6 +74,20 @@ def test_an_interpreter_that_is_gone_is_noticed(site: Site) -> None:
     assert not found.python_runs and "does not run here" in found.notes[0] and found.problem
 
 
+def test_files_made_since_that_others_can_read_are_named(site: Site) -> None:
+    site.deployed()
+    assert look(site).notes == []
+    site.write(".env", "secret")
+    site.write("static/a.css", "a")
+    (site.web / "static/a.css").chmod(0o600)
+    assert look(site).notes == [
+        "Until the next deploy: 2 files can be read by others (.env, static)",
+        "Until the next deploy: 1 file cannot be read by the web server (static/a.css)",
+    ]
+    site.deployed()
+    assert look(site).notes == []
+
+
 def test_the_logs_end_is_brought_over_the_rotation(site: Site) -> None:
     site.deployed()
     log = site.private / "log"

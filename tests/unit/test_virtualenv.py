@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -498,3 +499,24 @@ def test_a_clone_is_made_where_files_cannot_be_linked(built: Path, tmp_path: Pat
         name: stamp for name, (stamp, _) in state(built).items()
     }
     assert output(tmp_path / "clone" / "bin" / "flask", "--version").startswith("Python 3.")
+
+
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_the_password_of_an_index_stands_on_no_command_line(
+    tool: str, bench: Benches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[str] = []
+    run = virtualenv.process.run
+
+    def recorded(command: Sequence[str | Path], **more: Any) -> virtualenv.process.Completed:
+        commands.append(" ".join(map(str, command)))
+        return run(command, **{**more, "env": {**more["env"], "PIP_RETRIES": "0", "UV_HTTP_RETRIES": "0"}})
+
+    monkeypatch.setattr(virtualenv.process, "run", recorded)
+    maker = bench(tool, tmp_path)
+    with pytest.raises(SiteError) as caught:
+        maker.build(maker.order("flask", source=virtualenv.Source(index="http://alice:hunter2@localhost:9/simple")))
+    # That it was asked at all.
+    assert "localhost" in caught.value.detail or "No matching distribution" in caught.value.detail
+    assert "hunter2" not in caught.value.detail
+    assert len(commands) >= 2 and not any("hunter2" in command for command in commands)

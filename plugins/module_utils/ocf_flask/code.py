@@ -29,6 +29,24 @@ def find(directory: Path, also: tuple[str, ...] = ()) -> dict[str, str]:
     return dict(sorted((name, _digest(Path(directory, name))) for name in _walk(directory, "", also)))
 
 
+def package_static(directory: Path, module: str) -> str:
+    """The directory, relative to the given one, of an app's own static files when the app is a package or in one.
+
+    Flask takes it from beside the module (``Flask.root_path``), and gives its files the URL ``static/``. Empty for a
+    module that lies in the directory itself, whose ``static/`` has that URL anyway, and for one that is not there.
+    """
+    parts = module.split(".")
+    for package in (parts, parts[:-1]):
+        path = "/".join(package)
+        if (
+            path
+            and os.path.isfile(Path(directory, path, "__init__.py"))
+            and os.path.realpath(Path(directory, path)) == f"{directory}/{path}"
+        ):
+            return f"{path}/static"
+    return ""
+
+
 def copy(directory: Path, names: Mapping[str, str], target: Path) -> None:
     """Copy the named files, readable by their owner alone."""
     for name in names:

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import code, explain, files, live, observe, plan, release, smoke, virtualenv
+from . import code, explain, files, live, observe, permissions, plan, release, smoke, virtualenv
 from .errors import SiteError
 from .lock import locked
 from .outcome import DEPLOYED, Outcome
@@ -58,6 +58,7 @@ def carry_out(site: Site, outcome: Outcome) -> None:
                     with _consequence(site, view):
                         manifest = _new_release(site, view, outcome, on_error)
                 assert manifest is not None, "a plan for a site without a live release makes one"
+                _set_permissions(site, on_error)
                 _switch(site, view, manifest, outcome)
                 on_error.pop_all()
         finally:
@@ -97,7 +98,8 @@ def _make_directory(site: Site, view: observe.View, on_error: ExitStack) -> None
     if absent:
         # Missing parents too (an ordinary machine has no ~/public_html): the web server must be able to pass.
         directory.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        directory.mkdir(mode=0o711)
+        # For its owner alone until something is served from it.
+        directory.mkdir(mode=0o700)
         on_error.callback(_rmdir, directory)
     elif view.plan.directory:
         directory.chmod((view.observed.directory_mode or 0) & ~0o022)
@@ -205,6 +207,16 @@ def _consequence(site: Site, view: observe.View) -> Iterator[None]:
         raise
 
 
+def _set_permissions(site: Site, on_error: ExitStack) -> None:
+    """Close what is not public, open what is, also among the files that the app's own test has just made.
+
+    Taken back on an error: until now another `.htaccess`, or none, may have served a file that this closes.
+    """
+    for difference in permissions.look(site.settings, site.places).differences:
+        permissions.make(site.places.site, difference)
+        on_error.callback(permissions.undo, site.places.site, difference)
+
+
 def _switch(site: Site, view: observe.View, manifest: release.Manifest, outcome: Outcome) -> None:
     """Put ``run.fcgi`` and then ``.htaccess`` in place, and see that the web server takes them."""
     token = _token(site)
@@ -257,7 +269,7 @@ def _put_run_fcgi(site: Site) -> None:
 
 
 def _put_htaccess(site: Site, content: bytes, mode: int) -> None:
-    files.write_new(site.places.new_htaccess, content, (mode or 0o644) | 0o444)
+    files.write_new(site.places.new_htaccess, content, ((mode or 0o644) | 0o444) & ~0o022)
     os.rename(site.places.new_htaccess, site.places.htaccess)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import observe, plan, release, virtualenv
+from . import observe, permissions, plan, release, virtualenv
 from .outcome import Outcome
 from .site import Site
 
 _NEW = "NEW-RELEASE"
+# Of the files whose permissions change, a difference lists this many.
+_SHOWN = 500
 
 
 def describe(site: Site, view: observe.View, outcome: Outcome) -> None:
@@ -57,8 +59,22 @@ def _notes(site: Site, view: observe.View) -> list[str]:
     venv = site.places.venv
     if os.path.lexists(venv) and observe.is_foreign(venv):
         notes.append(f"{venv} is yours and stays as it is; the site runs with {site.places.current}/venv")
+    notes += _permission_notes(site, view.observed.permissions)
     if site.owner.uid == 0:
         notes.append("This is root's own site, and suexec runs no site of root's. To deploy for another account: -e owner=NAME")
+    return notes
+
+
+def _permission_notes(site: Site, found: permissions.Found) -> list[str]:
+    notes = []
+    if found.foreign:
+        what = "of another account, whose permissions should be others, were left alone"
+        notes.append(permissions.counted(found.foreign, what))
+    if found.several:
+        what = "that the web server cannot read, with other names too (hard links), were left alone: put copies in their place"
+        notes.append(permissions.counted(found.several, what))
+    for name, target in found.astray:
+        notes.append(f"{name} leads to {target}, which visitors cannot read. To publish that, name it in ocf_flask_public")
     return notes
 
 
@@ -77,10 +93,19 @@ def _diff(site: Site, view: observe.View) -> list[dict[str, str]]:
         found.append(_difference(site.places.run_fcgi, view.observed.run_fcgi, observe.run_fcgi_of(site, identity)))
     if todo.starter:
         found.append(_difference(site.places.site / f"{observe.STARTER_MODULE}.py", None, site.kit.starter.encode()))
-    others = [f"{change.part}: {change.what}\n" for change in todo.changes if change.part not in ("htaccess", "run_fcgi")]
+    if todo.permissions:
+        found.append(_permission_difference(site.places.site, view.observed.permissions.differences))
+    others = [f"{change.part}: {change.what}\n" for change in todo.changes if change.part not in ("htaccess", "run_fcgi", "permissions")]
     if others:
         found.append(_difference(site.places.release(_NEW), None, "".join(others).encode()))
     return found
+
+
+def _permission_difference(site: Path, differences: Sequence[permissions.Difference]) -> dict[str, str]:
+    shown = differences[:_SHOWN]
+    more = f"and {len(differences) - _SHOWN} more\n" if len(differences) > _SHOWN else ""
+    before, after = ("".join(f"{getattr(one, which):04o} {one.name}\n" for one in shown) + more for which in ("mode", "wanted"))
+    return _difference(site, before.encode("utf-8", "surrogateescape"), after.encode("utf-8", "surrogateescape"))
 
 
 def _difference(path: Path, before: bytes | None, after: bytes) -> dict[str, str]:

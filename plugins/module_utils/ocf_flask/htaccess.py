@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -28,6 +29,10 @@ _TAKING = re.compile(
     rb"Action|Script|FallbackResource|DirectoryIndex|DirectorySlash|FcgidWrapper|RemoveHandler)\b",
     re.I,
 )
+
+# Directives and functions that have the web server itself read a file (mod_authn_*, mod_authz_*, mod_lua, ap_expr).
+_READING = re.compile(rb"\s*(Auth\w*File|Lua\w+)\s|.*\bfile\s*[(:]", re.I)
+_PATH = re.compile(rb"/[^\s\"'<>()]+")
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,11 @@ def block_of(content: bytes) -> bytes | None:
     except SiteError:
         return None
     return None if inside is None else b"".join(inside)
+
+
+def files_read(content: bytes) -> list[str]:
+    """The absolute paths of files, such as AuthUserFile's, that an ``.htaccess`` has the web server read."""
+    return [os.fsdecode(path) for line in _lines(content) if _READING.match(line) for path in _PATH.findall(line)]
 
 
 def remove(present: bytes) -> bytes:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import code, files, htaccess, plan, release, templates, virtualenv
+from . import code, files, htaccess, permissions, plan, release, templates, virtualenv
 from .errors import SiteError
 from .site import Site
 
@@ -40,7 +40,7 @@ def look(site: Site) -> View:
     identity = release.named_by(run_fcgi, where)
     live = release.read(where.release(identity)) if identity else None
     present = _read_htaccess(where.htaccess)
-    merged = htaccess.merge(present or b"", templates.htaccess_block(site.kit.htaccess, site.settings, where))
+    merged = htaccess.merge(present or b"", _htaccess_block(site))
     starter = live is None and _needs_starter(site)
     wanted = _wanted(site, merged.content, starter)
     venv = where.release(live.id) / "venv" if live else None
@@ -57,8 +57,14 @@ def look(site: Site) -> View:
         run_fcgi_edited=run_fcgi is not None and (live is None or files.digest(run_fcgi) != live.run_fcgi),
         expected_run_fcgi=run_fcgi_of(site, live.id) if live else None,
         links_right=live is not None and links_right(site, live.id),
+        permissions=permissions.look(site.settings, where),
     )
     return View(wanted, observed, merged, plan.make(wanted, observed))
+
+
+def _htaccess_block(site: Site) -> bytes:
+    package_static = code.package_static(site.places.site, site.settings.module)
+    return templates.htaccess_block(site.kit.htaccess, site.settings, site.places, package_static)
 
 
 def run_fcgi_of(site: Site, identity: str) -> bytes:

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .permissions import Found, sentences
 from .release import Manifest
 from .settings import SERVERS, Settings
 from .virtualenv import Interpreter, requirement_name
 
 # The recipe's steps, under which a report shows what changed.
-PARTS = ("directory", "htaccess", "run_fcgi", "virtualenv", "packages", "code", "settings")
+PARTS = ("directory", "htaccess", "run_fcgi", "virtualenv", "packages", "code", "settings", "permissions")
 BUILD, UPDATE, CLONE, KEEP = "build", "update", "clone", "keep"
 
 
@@ -48,6 +49,7 @@ class Observed:
     run_fcgi_edited: bool
     expected_run_fcgi: bytes | None
     links_right: bool
+    permissions: Found
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,11 @@ class Plan:
     run_fcgi: bool
     directory: bool
     links: bool
+    permissions: bool
 
     @property
     def empty(self) -> bool:
-        return not (self.release or self.htaccess or self.run_fcgi or self.directory or self.links)
+        return not (self.release or self.htaccess or self.run_fcgi or self.directory or self.links or self.permissions)
 
 
 def make(wanted: Wanted, observed: Observed) -> Plan:
@@ -86,7 +89,7 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
         release_changes.insert(0, Change("virtualenv", reason))
     release = bool(release_changes)
     changes = [*_directory_changes(observed), *release_changes]
-    htaccess = observed.htaccess != wanted.htaccess or not observed.htaccess_mode & stat.S_IROTH
+    htaccess = observed.htaccess != wanted.htaccess
     if htaccess:
         changes.append(Change("htaccess", "made" if observed.htaccess is None else "our lines written"))
     run_fcgi = release or _run_fcgi_wrong(observed)
@@ -94,6 +97,7 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
         changes.append(Change("run_fcgi", _run_fcgi_change(observed, release)))
     if not observed.links_right and not release:
         changes.append(Change("virtualenv", "the link venv repaired"))
+    changes += [Change("permissions", what) for what in sentences(observed.permissions.differences)]
     return Plan(
         changes=tuple(sorted(changes, key=lambda change: PARTS.index(change.part))),
         release=release,
@@ -104,6 +108,7 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
         run_fcgi=run_fcgi,
         directory=bool(_directory_changes(observed)),
         links=not observed.links_right or release,
+        permissions=bool(observed.permissions.differences),
     )
 
 

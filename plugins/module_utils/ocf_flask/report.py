@@ -15,6 +15,7 @@ _PARTS = {
     "packages": "packages",
     "code": "code",
     "settings": "settings",
+    "permissions": "permissions",
 }
 _STEPS = ("directory", "htaccess", "run_fcgi", "virtualenv", "packages")
 _SHOWN = 4
@@ -50,7 +51,7 @@ def _one(outcome: Outcome, again: str) -> str:
     rows.append(("Runs on", f"Python {outcome.python}{f', Flask {outcome.flask}' if outcome.flask else ''}"))
     rows += _tested(outcome)
     rows += _changes(outcome)
-    text = [title, *(f"  {label:<11}{value}" for label, value in rows)]
+    text = [title, *(f"  {label:<10} {value}" for label, value in rows)]
     text += [f"  Note       {note}." if not note.endswith((".", ")")) else f"  Note       {note}" for note in outcome.notes]
     if outcome.state == DEPLOYED:
         text.append(f"  Next time  edit the files in {outcome.directory}, then: {again.format(name=outcome.name)}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from . import files, places, process, release, settings, smoke, virtualenv
+from . import files, permissions, places, process, release, settings, smoke, virtualenv
 from .errors import SettingError, SiteError
 from .outcome import FAILED, Record, are_texts, is_test
 from .site import owner_of
@@ -71,6 +71,7 @@ def look_up(wanted: settings.Settings, *, test: bool, log_lines: int) -> Status:
         manifest = release.live(where)
         if manifest:
             _describe_release(found, manifest, where)
+            found.notes += permissions.warnings(permissions.look(wanted, where).differences)
             if test:
                 _test(found, _as_deployed(wanted, manifest), where)
         elif where.run_fcgi.exists():

@@ -1,7 +1,8 @@
 """The role's templates for one site.
 
 Ansible renders a template once for all sites of a run. What differs from site to site, and what only the
-machine knows, stands in them as a mark such as ``@SITE_DIRECTORY@`` and is filled in here.
+machine knows, stands in them as a mark such as ``@SITE_DIRECTORY@`` and is filled in here. A paragraph with
+a mark that has no value for a site is left out.
 """
 
 from __future__ import annotations
@@ -12,13 +13,22 @@ from collections.abc import Mapping
 from .places import Places
 from .settings import Settings
 
+# What Apache never delivers as it is, lest a server that knows such files better should run it.
+PROGRAM = re.compile(r"\.(?:php[3457]?|phtml|fcgi)$")
 
-def htaccess_block(template: str, settings: Settings, places: Places) -> bytes:
-    """Our directives for a site's ``.htaccess``."""
+
+def htaccess_block(template: str, settings: Settings, places: Places, package_static: str) -> bytes:
+    """Our directives for a site's ``.htaccess``.
+
+    :param package_static: the directory, relative to the site's, of further files with the URL ``static/``; empty
+        when there is none (see `code.package_static`).
+    """
     marks = {
         "SITE_DIRECTORY": str(places.site),
         "SITE_PATTERN": re.escape(str(places.site)),
-        "PUBLIC": public_expression(settings.public),
+        "PUBLIC": public_expression(("static/", *settings.public)),
+        "PROGRAM": PROGRAM.pattern,
+        "PACKAGE_STATIC": package_static,
     }
     return _fill(template, marks).encode()
 
@@ -37,11 +47,11 @@ def run_fcgi(template: str, settings: Settings, places: Places, identity: str) -
 def public_expression(names: tuple[str, ...]) -> str:
     """A regular expression for the paths, relative to the site's directory, that Apache serves itself.
 
-    ``static/`` always; a name that ends in ``/`` is a directory with all below it, but for names that begin
+    A name that ends in ``/`` is a directory with all below it, but for names that begin
     with a dot; ``*`` stays within one component and matches no leading dot.
     """
     patterns = []
-    for name in ("static/", *names):
+    for name in names:
         pattern = "/".join(_component(part) for part in name.rstrip("/").split("/"))
         patterns.append(f"{pattern}/(?:[^./][^/]*/)*[^./][^/]*" if name.endswith("/") else pattern)
     return "|".join(patterns)
@@ -53,4 +63,6 @@ def _component(part: str) -> str:
 
 
 def _fill(template: str, marks: Mapping[str, str]) -> str:
-    return re.sub(r"@([A-Z_]+)@", lambda match: marks.get(match[1], match[0]), template)
+    empty = [f"@{mark}@" for mark, value in marks.items() if not value]
+    paragraphs = [one for one in template.split("\n\n") if not any(mark in one for mark in empty)]
+    return re.sub(r"@([A-Z_]+)@", lambda match: marks.get(match[1], match[0]), "\n\n".join(paragraphs))

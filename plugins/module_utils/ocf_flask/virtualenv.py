@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import process
@@ -147,8 +147,11 @@ class Source:
 
     def arguments(self) -> list[str]:
         """As pip and uv both take them."""
-        found = ["--no-index", "--find-links", self.wheels] if self.wheels else []
-        return found + (["--index-url", self.index] if self.index else [])
+        return ["--no-index", "--find-links", self.wheels] if self.wheels else []
+
+    def environment(self) -> dict[str, str]:
+        """The index, whose URL may have a password: every account of a machine can read a command line."""
+        return dict.fromkeys(("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"), self.index) if self.index else {}
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,7 @@ def build(target: Path, order: Order, tools: Tools, start: Path | None = None) -
         in common, where the tool can make it exact: pip cannot.
     :raises SiteError: with pip's or uv's own reason.
     """
+    tools = replace(tools, env={**tools.env, **order.source.environment()})
     wanted = Path(tools.scratch, "requirements.in")
     wanted.write_text("".join(f"{package}\n" for package in order.packages))
     requirements: list[str | Path] = ["-r", wanted]

@@ -107,6 +107,11 @@ def prepare_environment(site: Site) -> None:
     """
     import pwd
 
+    # suexec's 022 would have the web server, and so any account that makes a link in
+    # its own web space, read each database and upload. Apache has to pass through
+    # directories. What it cannot read of static/, .htaccess has us answer.
+    os.umask(0o066)
+
     try:
         account = pwd.getpwuid(os.getuid())
     except KeyError:
