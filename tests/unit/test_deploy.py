@@ -95,6 +95,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "recording": (release, "write"),
     "asking before the switch": (live, "ask"),
     "putting run.fcgi": (transaction, "_put_run_fcgi"),
+    "waiting for the web server": (live, "wait_for"),
 }
 
 
@@ -208,13 +209,28 @@ def test_a_server_that_was_not_reached_before_either_is_no_reason_to_undo(site: 
     assert site.serving() != before
 
 
-@pytest.mark.parametrize("damage", ["run.fcgi mode", "run.fcgi content", ".htaccess", "venv link", "directory mode"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "run.fcgi mode",
+        "run.fcgi content",
+        "run.fcgi line ends",
+        "run.fcgi shebang",
+        "run.fcgi gone",
+        ".htaccess",
+        "venv link",
+        "directory mode",
+    ],
+)
 def test_what_was_damaged_is_repaired_without_a_new_release(site: Site, damage: str) -> None:
     site.deployed()
     before, releases = site.serving(), site.releases()
     actions: dict[str, Callable[[], object]] = {
         "run.fcgi mode": lambda: (site.web / "run.fcgi").chmod(0o660),
         "run.fcgi content": lambda: (site.web / "run.fcgi").write_bytes(before[0] + b"# mine\n"),
+        "run.fcgi line ends": lambda: (site.web / "run.fcgi").write_bytes(before[0].replace(b"\n", b"\r\n")),
+        "run.fcgi shebang": lambda: (site.web / "run.fcgi").write_bytes(b"#!venv/bin/python\n" + before[0]),
+        "run.fcgi gone": (site.web / "run.fcgi").unlink,
         ".htaccess": lambda: (site.web / ".htaccess").write_bytes(before[1].replace(b"CGIPassAuth On", b"")),
         "venv link": (site.web / "venv").unlink,
         "directory mode": lambda: site.web.chmod(0o777),

@@ -75,7 +75,7 @@ def _sweep(site: Site, view: observe.View) -> None:
     shutil.rmtree(where.temporary, ignore_errors=True)
     for path in (where.new_run_fcgi, where.new_htaccess):
         path.unlink(missing_ok=True)
-    named = release.named_by(view.observed.run_fcgi, where)
+    named = view.live.id if view.live else ""
     for identity, age in release.ages(where).items():
         if age is None and identity != named:
             release.remove(where.release(identity))
@@ -221,21 +221,55 @@ def _switch(site: Site, view: observe.View, manifest: release.Manifest, outcome:
     """Put ``run.fcgi`` and then ``.htaccess`` in place, and see that the web server takes them."""
     token = _token(site)
     before = live.ask(site.url, token)
-    if view.plan.run_fcgi:
-        if view.observed.run_fcgi_edited:
-            _copy_edited(site, view.observed.run_fcgi or b"", outcome)
-        if not view.plan.release:
-            files.write_new(site.places.new_run_fcgi, observe.run_fcgi_of(site, manifest.id), 0o700)
-        _put_run_fcgi(site)
-    if view.plan.htaccess:
-        _put_htaccess(site, view.wanted.htaccess, view.observed.htaccess_mode)
-    reply = live.wait_for(site.url, token, manifest.id, before=before, seconds=site.settings.timeouts.live)
-    if _refuses(before, reply):
-        raise _switch_back(site, view, manifest.id, before, reply)
+    with _undone_on_error(site, view):
+        if view.plan.run_fcgi:
+            if view.observed.run_fcgi_edited:
+                _copy_edited(site, view.observed.run_fcgi or b"", outcome)
+            if not view.plan.release:
+                files.write_new(site.places.new_run_fcgi, observe.run_fcgi_of(site, manifest.id), 0o700)
+            _put_run_fcgi(site)
+        if view.plan.htaccess:
+            _put_htaccess(site, view.wanted.htaccess, view.observed.htaccess_mode)
+        reply = live.wait_for(site.url, token, manifest.id, before=before, seconds=site.settings.timeouts.live)
+        if _refuses(before, reply):
+            raise _refused(site, view, manifest.id, before, reply)
     if reply.release and reply.release != manifest.id:
         outcome.reached = f"still answers with the release {reply.release} after {site.settings.timeouts.live} s"
     elif not reply.release:
         outcome.reached = reply.sentence()
+
+
+@contextmanager
+def _undone_on_error(site: Site, view: observe.View) -> Iterator[None]:
+    """The files as they were when the block fails or is interrupted: by Ctrl-C, a full disk, the web server's refusal."""
+    try:
+        yield
+    except BaseException:
+        _put_htaccess_back(site, view)
+        _put_run_fcgi_back(site, view)
+        raise
+
+
+def _put_htaccess_back(site: Site, view: observe.View) -> None:
+    """Goes first: without a ``run.fcgi`` no ``.htaccess`` may name it."""
+    where, before = site.places, view.observed.htaccess
+    where.new_htaccess.unlink(missing_ok=True)
+    if view.plan.htaccess and files.read(where.htaccess) != before:
+        if before is None:
+            where.htaccess.unlink()
+        else:
+            _put_htaccess(site, before, view.observed.htaccess_mode)
+
+
+def _put_run_fcgi_back(site: Site, view: observe.View) -> None:
+    where, before = site.places, view.observed.run_fcgi
+    where.new_run_fcgi.unlink(missing_ok=True)
+    if view.plan.run_fcgi and files.read(where.run_fcgi) != before:
+        if before is None:
+            where.run_fcgi.unlink()
+        else:
+            files.write_new(where.new_run_fcgi, before, view.observed.run_fcgi_mode)
+            _put_run_fcgi(site)
 
 
 def _refuses(before: live.Reply, reply: live.Reply) -> bool:
@@ -273,21 +307,10 @@ def _put_htaccess(site: Site, content: bytes, mode: int) -> None:
     os.rename(site.places.new_htaccess, site.places.htaccess)
 
 
-def _switch_back(site: Site, view: observe.View, identity: str, before: live.Reply, reply: live.Reply) -> SiteError:
-    """The files as they were, and what to say. Without a ``run.fcgi`` no ``.htaccess`` may name it, so that goes first."""
-    where, observed = site.places, view.observed
-    if view.plan.htaccess:
-        if observed.htaccess is None:
-            where.htaccess.unlink()
-        else:
-            _put_htaccess(site, observed.htaccess, observed.htaccess_mode)
+def _refused(site: Site, view: observe.View, identity: str, before: live.Reply, reply: live.Reply) -> SiteError:
+    """What to say of it; the old ``.htaccess`` is back then, to find out which of the two files it was."""
+    _put_htaccess_back(site, view)
     cause = _cause(site, view, identity, before)
-    if view.plan.run_fcgi:
-        if observed.run_fcgi is None:
-            where.run_fcgi.unlink()
-        else:
-            files.write_new(where.new_run_fcgi, observed.run_fcgi, observed.run_fcgi_mode)
-            _put_run_fcgi(site)
     what = f"answers {site.url} with {reply.status}" if reply.status else f"does not answer {site.url}"
     since = f"as it did before ({before.status})" if before.broken else "since the switch"
     return SiteError(f"The web server {what} {since}, so the switch was undone. The app itself passed its test.", advice=cause)

@@ -37,8 +37,7 @@ def look(site: Site) -> View:
     """
     where = site.places
     run_fcgi = files.read(where.run_fcgi)
-    identity = release.named_by(run_fcgi, where)
-    live = release.read(where.release(identity)) if identity else None
+    live = release.last_live(where)
     present = _read_htaccess(where.htaccess)
     merged = htaccess.merge(present or b"", _htaccess_block(site))
     starter = live is None and _needs_starter(site)

@@ -70,6 +70,15 @@ def live(places: Places) -> Manifest | None:
     return read(places.release(identity)) if identity else None
 
 
+def last_live(places: Places) -> Manifest | None:
+    """The same, or of the last release when ``run.fcgi`` was damaged or replaced by hand since."""
+    found = live(places)
+    if found is None and places.current.is_symlink():
+        identity = os.path.basename(os.readlink(places.current))
+        found = read(places.release(identity)) if _ID.fullmatch(identity) else None
+    return found
+
+
 def read(path: Path) -> Manifest | None:
     """The record of the release in that directory; None when it has none that can be read."""
     try:

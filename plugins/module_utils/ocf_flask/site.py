@@ -68,7 +68,7 @@ def open_site(settings: Settings, kit: Kit) -> Site:
 
 
 def _known_interpreter(where: places.Places) -> virtualenv.Interpreter | None:
-    live = release.live(where)
+    live = release.last_live(where)
     try:
         return virtualenv.Interpreter(**live.interpreter) if live else None
     except TypeError:
