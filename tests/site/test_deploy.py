@@ -132,6 +132,7 @@ def test_a_broken_app_leaves_the_old_one_serving(site: Site, kind: str) -> None:
     # The way back that the error names.
     (command,) = {line.partition("worked: ")[2].strip() for line in failed.output.splitlines() if "worked: " in line}
     site.shell(command)
+    assert site.visit().text == "still here"
     assert not site.deployed().changed
 
 

@@ -202,7 +202,7 @@ def _consequence(site: Site, view: observe.View) -> Iterator[None]:
             error.advice = (
                 "The site was left as it was: processes that are running go on with the old code.\n"
                 f"But the files in {site.places.site} are the new ones: the next process started may fail.\n"
-                f"Mend them and deploy again, or go back to the last that worked: cp -a {kept}/. {site.places.site}/"
+                f"Mend them and deploy again, or go back to the last that worked: cp -R {kept}/. {site.places.site}/"
             )
         raise
 
