@@ -233,7 +233,7 @@ def test_temporary_files_are_private_and_others_as_the_owner_would_make_them(ins
     found = seen(inside, "/files")
     assert found["temporary"] == ["/tmp", "0o100600", int(inside.shell("id -u"))]
     assert found["directory"] == "0o40700"
-    assert found["made"] == ["0o100644", "0o40755"], "what an app stores in static/ is there for visitors"
+    assert found["made"] == ["0o100600", "0o40711"], "closed from the start, but for Apache's way through directories"
     assert inside.shell(f"cd {inside.directory} && stat -c %U made.txt made").split() == ["alice", "alice"]
 
 

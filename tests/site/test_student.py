@@ -1,0 +1,101 @@
+"""A student on the host itself: a checkout of bob's own, Ansible over the local connection.
+
+With the newest ansible-core, which needs Python 3.12, and with the oldest that is supported.
+"""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from dataclasses import dataclass
+
+import pytest
+from hosted import ROOT, Container
+
+ANSIBLE = {"bookworm": "2.19.14", "trixie": "2.21.5"}
+URL = "ocf_flask_url=http://www.example.test/~bob/{name}/"
+
+INTERRUPT = """
+import pathlib, signal, subprocess, sys, time
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+site = pathlib.Path.home() / "public_html" / "stuck"
+run = subprocess.Popen([".venv/bin/ansible-playbook", "deploy.yml", "-e", "site=stuck"], start_new_session=True)
+deadline = time.monotonic() + 60
+while not (site / ".ocf-flask-new-run.fcgi").exists() and time.monotonic() < deadline:
+    time.sleep(0.05)
+time.sleep(1)
+run.send_signal(signal.SIGINT)
+run.wait(30)
+deadline = time.monotonic() + 30
+while (site / ".ocf-flask-new-run.fcgi").exists() and time.monotonic() < deadline:
+    time.sleep(0.05)
+print(*sorted(path.name for path in site.iterdir()))
+"""
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """The project's files in bob's home, with an environment that has ansible-core."""
+
+    container: Container
+    directory: str
+
+    def run(self, command: str, *, check: bool = True) -> str:
+        return self.container.shell(f"cd {self.directory} && {command}", "bob", check=check)
+
+    def play(self, arguments: str) -> str:
+        return self.run(f".venv/bin/ansible-playbook {arguments}")
+
+
+@pytest.fixture(scope="module", name="checkout")
+def _checkout(container: Container) -> Checkout:
+    directory = container.shell("echo ~", "bob").strip() + "/checkout"
+    names = ("ansible.cfg", "deploy.yml", "galaxy.yml", "inventory", "meta", "playbooks", "plugins", "roles", "README.md", "LICENSE")
+    archive = subprocess.run(["tar", "cz", "--exclude=__pycache__", *names], cwd=ROOT, capture_output=True, check=True).stdout
+    container.shell(f"rm -rf {directory} && mkdir {directory}", "bob")
+    container.shell(f"cd {directory} && base64 -d | tar xz", "bob", stdin=base64.encodebytes(archive).decode())
+    container.shell("rm -rf ~/public_html/*/ ~/.ocf-flask", "bob")
+    found = Checkout(container, directory)
+    found.run(f"python3 -m venv .venv && .venv/bin/pip install --quiet ansible-core=={ANSIBLE[container.host]}")
+    return found
+
+
+def test_a_student_deploys_on_the_host_itself(checkout: Checkout) -> None:
+    command = f"deploy.yml -e site=mine -e '{URL}'"
+    output = checkout.play(command)
+    assert "mine is deployed." in output and "changed=1" in output
+    assert checkout.container.visit("/~bob/mine/").text == "Hello World!"
+    assert "changed=0" in checkout.play(command)
+
+
+def test_what_stands_in_the_sites_file_holds_for_every_verb(checkout: Checkout) -> None:
+    checkout.run("mkdir -p inventory/sites && echo 'ocf_flask_packages: [flask-login]' > inventory/sites/kept.yml")
+    assert "flask-login 0.6.3 installed" in checkout.play(f"deploy.yml -e site=kept -e '{URL}'").replace("\n", " ")
+    assert "changed=0" in checkout.play(f"deploy.yml -e site=kept -e '{URL}'")
+    assert "flask-login 0.6.3" in checkout.play(f"playbooks/status.yml -e site=kept -e '{URL}'")
+
+
+def test_ctrl_c_in_the_middle_leaves_the_site_as_it_was(checkout: Checkout) -> None:
+    checkout.play(f"deploy.yml -e site=stuck -e '{URL}'")
+    checkout.run("echo 'import time; time.sleep(1000)' > ~/public_html/stuck/flaskyapplication.py")
+    before = checkout.run("cd ~/public_html/stuck && cat run.fcgi .htaccess && readlink venv && ls ~/.ocf-flask/stuck/releases")
+    said = checkout.container.shell(f"cd {checkout.directory} && python3 -", "bob", stdin=INTERRUPT).splitlines()
+    assert "[ERROR]: User interrupted execution" in said
+    assert ".htaccess __pycache__ flaskyapplication.py run.fcgi venv" in said, "what there was, and nothing else"
+    assert before == checkout.run("cd ~/public_html/stuck && cat run.fcgi .htaccess && readlink venv && ls ~/.ocf-flask/stuck/releases")
+    assert "time.sleep" not in checkout.run("ps -u bob -o args")
+
+
+def test_installed_as_a_collection_it_works_by_its_full_name(checkout: Checkout) -> None:
+    checkout.run(
+        "rm -rf build && .venv/bin/ansible-galaxy collection build --output-path build && cd build && tar xzf *.tar.gz -C . && rm *.tar.gz"
+    )
+    checkout.run("mkdir -p ~/collections/ansible_collections/ocf && rm -rf ~/collections/ansible_collections/ocf/flask")
+    checkout.run("mv build ~/collections/ansible_collections/ocf/flask")
+    elsewhere = "cd ~ && ANSIBLE_COLLECTIONS_PATH=~/collections"
+    output = checkout.run(f"{elsewhere} {checkout.directory}/.venv/bin/ansible-playbook ocf.flask.deploy -e site=packed -e '{URL}'")
+    assert "packed is deployed." in output
+    assert checkout.container.visit("/~bob/packed/").text == "Hello World!"
+    said = checkout.run(f"{elsewhere} {checkout.directory}/.venv/bin/ansible-playbook ocf.flask.status -e site=packed -e '{URL}'")
+    assert "Test now    GET / -> 200" in said
