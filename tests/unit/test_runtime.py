@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -584,9 +585,19 @@ def test_a_touched_script_starts_again_in_the_same_process_with_nothing_of_the_o
     if restarter:
         process.terminate()
     wait_until((site.web / "ended").exists)
-    assert site.ask("/").body.decode() == repr((process.pid, str(site.web), 0o022, None))
+    assert site.ask("/").body.decode() == repr((process.pid, str(site.web), 0o066, None))
     process.terminate()
     assert process.wait(SECONDS) == 0, "now that nothing was touched it ends"
+
+
+@pytest.mark.parametrize("what", ["script", "directory"])
+def test_a_touched_script_that_others_can_write_is_not_started_again(make_site: MakeSite, what: str) -> None:
+    site = make_site(APPS)
+    process = site.start()
+    assert site.ask("/").status == 200
+    (site.script if what == "script" else site.web).chmod(0o770)
+    touch(site)
+    assert process.wait(SECONDS) == 0
 
 
 def test_what_is_queued_when_the_script_is_touched_is_answered_by_the_new_code(make_site: MakeSite, tmp_path: Path) -> None:
@@ -706,6 +717,21 @@ def test_wsgirefs_validator_has_no_complaint(make_site: MakeSite, server: str) -
     site.start()
     answer = site.ask("/", b"abc")
     assert (answer.status, answer.body, answer.errors) == (200, b"valid abc", "")
+
+
+@pytest.mark.parametrize(
+    ("own", "enabled", "threshold"),
+    [("", True, gc.get_threshold()[0]), ("gc.disable()", False, gc.get_threshold()[0]), ("gc.set_threshold(7)", True, 7)],
+)
+def test_the_garbage_collector_is_as_the_app_has_it_and_spares_what_was_imported(
+    make_site: MakeSite, own: str, enabled: bool, threshold: int
+) -> None:
+    site = make_site(
+        f"import gc\n{own}\n\ndef app(environ, start):\n    start('200 OK', [])\n"
+        "    return [f'{gc.isenabled()} {gc.get_threshold()[0]} {gc.get_freeze_count() > 1000}'.encode()]\n"
+    )
+    site.start()
+    assert site.ask("/").body.decode() == f"{enabled} {threshold} True"
 
 
 def test_the_runtime_is_imported_without_what_few_apps_need() -> None:
