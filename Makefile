@@ -44,15 +44,15 @@ demo-stop: ## Remove the demo's container
 benchmark: ## Measure what docs claim about speed and disk use
 	@tools/venv .venv requirements.txt
 	@PYTHON=.venv/bin/python molecule/image/wheels
-	@.venv/bin/python benchmarks/deploy
+	@.venv/bin/python benchmarks/deploy --check $(ARGS)
 
 benchmark-serve: ## Measure how fast a site answers and how much memory it takes, in a container
 	@tools/venv .venv-test requirements-test.txt
-	@.venv-test/bin/python benchmarks/serve --check
+	@.venv-test/bin/python benchmarks/serve --check $(ARGS)
 
 benchmark-reload: ## Count what visitors lose during deploys under load (in a container; 10 minutes)
 	@tools/venv .venv-test requirements-test.txt
-	@.venv-test/bin/python benchmarks/reload
+	@.venv-test/bin/python benchmarks/reload $(ARGS)
 
 readme: ## Write the README's table of settings from the role's argument spec
 	@tools/venv .venv-test requirements-test.txt

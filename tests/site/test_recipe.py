@@ -180,10 +180,6 @@ class Hosted:
         self.uncompiled = sum(line.endswith(".py") for line in ours)
 
 
-# Without it mod_cgid's daemon does not start, and no program is run whatever the configuration allows.
-SOCKETS = "/run/apache2/socks"
-
-
 @pytest.fixture(scope="module", name="hanging")
 def _hanging() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(2 * (len(HANGING) + 1)) as pool:
@@ -197,11 +193,6 @@ def _recipe(container: Container, hanging: ThreadPoolExecutor) -> Iterator[Hoste
     main = hosted.site()
     hosted.remove()
     hosted.write_files()
-    container.shell(
-        f"[ -d {SOCKETS} ] || {{ install -d -o www-data {SOCKETS} && kill -USR1 $(cat /run/apache2/apache2.pid)"
-        f" && timeout 20 sh -c 'until ls {SOCKETS}/* 2> /dev/null; do sleep 0.2; done'; }}",
-        "root",
-    )
     main.shell(f"cd {main.directory} && python3 -m venv venv && venv/bin/pip install --quiet --no-compile flask flup6")
     hosted.count_uncompiled()
     main.write(".htaccess", RECIPE_HTACCESS.replace("THIS", main.name))

@@ -129,8 +129,10 @@ def prepare_environment(site: Site) -> None:
     # that packages bring.
     commands = os.path.dirname(sys.executable)
     os.environ["PATH"] = os.pathsep.join([commands, os.environ.get("PATH", os.defpath)])
-    # The directory of run.fcgi, which Python puts there, is mostly the app's too.
-    sys.path[:] = dict.fromkeys(sys.path)
+    # The directory of run.fcgi, which Python puts there, is mostly the app's too; and
+    # in ours each import of the app's would look in vain.
+    ours = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [path for path in dict.fromkeys(sys.path) if path != ours]
     path = os.path.join(site.release, "env")
     if os.path.exists(path):
         import json
