@@ -114,11 +114,15 @@ def peer(script: bytes) -> bytes:
     return bytes(sent)
 
 
+SITE = runtime.Site("/nowhere/run.fcgi", "/nowhere/releases/1", "/nowhere")
+# Each has a descriptor of its own.
+ERRORS, STRICT = runtime.ErrorStream(SITE), Strict(SITE)
+
+
 def check(received: bytes, app: Callable[..., Any]) -> None:
     """Whatever is received, the runtime returns; nothing it has sent lacks its end, and all of it is FastCGI."""
     fake = FakeSocket(received)
-    strict = Strict(SITE)
-    runtime.Responder(runtime.Application(app, SITE, runtime.ErrorStream(SITE)), strict)(fake)
+    runtime.Responder(runtime.Application(app, SITE, ERRORS), STRICT)(fake)
     sent = bytes(fake.sent)
     assert not sent or sent.endswith(END)
     while sent:
@@ -127,9 +131,6 @@ def check(received: bytes, app: Callable[..., Any]) -> None:
         assert kind in (3, 6, 7)
         assert (kind == 3) == (len(sent) == 8 + length)
         sent = sent[8 + length :]
-
-
-SITE = runtime.Site("/nowhere/run.fcgi", "/nowhere/releases/1", "/nowhere")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -14,7 +15,7 @@ import pytest
 
 from local_site import APP, Site
 from ocf_flask import deploy as transaction
-from ocf_flask import live, release, virtualenv
+from ocf_flask import live, release, switch, virtualenv
 
 
 @pytest.mark.parametrize("uv", ["", "none"], ids=["uv", "pip"])
@@ -94,7 +95,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "testing": (transaction.smoke, "smoke_test"),
     "recording": (release, "write"),
     "asking before the switch": (live, "ask"),
-    "putting run.fcgi": (transaction, "_put_run_fcgi"),
+    "putting run.fcgi": (switch, "_put_run_fcgi"),
     "waiting for the web server": (live, "wait_for"),
 }
 
@@ -127,6 +128,51 @@ def test_what_a_killed_deploy_left_is_swept_by_the_next(site: Site) -> None:
     site.write("flaskyapplication.py", APP.format("two"))
     site.deployed()
     assert not half.exists() and not (site.private / "tmp").exists() and not (site.web / ".ocf-flask-new-run.fcgi").exists()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_switch_that_fails_half_way_for_lack_of_space_is_undone(site: Site, monkeypatch: pytest.MonkeyPatch, first: bool) -> None:
+    if not first:
+        site.deployed()
+        before = site.serving()
+    site.write("flaskyapplication.py", APP.format("two"))
+    site.kit = replace(site.kit, htaccess=site.kit.htaccess.replace("CGIPassAuth On", "CGIPassAuth Off"))
+    real = switch._put_htaccess
+
+    def full(*arguments: Any) -> None:
+        real(*arguments)
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    def no_space(*_: Any) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(switch, "_put_htaccess", full)
+        patch.setattr(live, "wait_for", no_space)
+        outcome = site.deploy()
+    assert outcome.state == "failed" and "There is no space left" in outcome.advice
+    if first:
+        assert [path.name for path in site.web.iterdir() if path.name != "__pycache__"] == ["flaskyapplication.py"]
+        assert site.releases() == []
+    else:
+        assert site.serving() == before and len(site.releases()) == 1 and not (site.web / ".ocf-flask-old-htaccess").exists()
+    site.deployed()
+
+
+def test_a_damaged_virtualenv_does_not_live_on_in_the_next_release(site: Site) -> None:
+    site.deployed()
+    (source,) = (site.web / "venv").resolve().glob("lib/python*/site-packages/flask/app.py")
+    source.write_text("broken")
+    site.write("flaskyapplication.py", APP.format("two"))
+    assert site.deployed().tested["status"] == 200
+
+
+def test_a_closed_htaccess_is_not_opened_further_than_it_has_to_be(site: Site) -> None:
+    site.deployed()
+    (site.web / ".htaccess").chmod(0o604)
+    site.kit = replace(site.kit, htaccess=site.kit.htaccess + "# more\n")
+    site.deployed()
+    assert (site.web / ".htaccess").stat().st_mode & 0o777 == 0o604
 
 
 def test_old_releases_go_but_none_that_was_live_within_the_hour(site: Site) -> None:
@@ -198,7 +244,8 @@ def test_a_release_that_the_web_server_fails_is_undone_with_the_cause(
     assert outcome.state == "failed" and "so the switch was undone" in outcome.error and refusal.cause in outcome.advice
     assert site.serving() == before and len(site.releases()) == 1
     kept = {path.stat().st_ino for path in site.web.glob(".ocf-flask-run.fcgi.*")}
-    assert len(kept) == 2 and inode in kept, "neither the old file's inode nor the failed one's can be used again"
+    assert (site.web / "run.fcgi").stat().st_ino == inode, "the very file is back, for which no space is needed"
+    assert len(kept) == 1 and inode not in kept, "the failed one's inode cannot be used again"
 
 
 def test_a_server_that_was_not_reached_before_either_is_no_reason_to_undo(site: Site) -> None:

@@ -35,12 +35,12 @@ LIVE = Manifest(
     run_fcgi="", tested={},
 )  # fmt: skip
 FRESH = plan.Observed(
-    directory_mode=None, starter=True, live=None, live_python=None, installed={}, htaccess=None, htaccess_mode=0,
+    directory_mode=None, starter=True, live=None, live_python=None, installed={}, htaccess=None,
     run_fcgi=None, run_fcgi_mode=0, run_fcgi_edited=False, expected_run_fcgi=None, links_right=False, permissions=permissions.Found(),
 )  # fmt: skip
 SERVING = plan.Observed(
     directory_mode=0o711, starter=False, live=LIVE, live_python="/usr/bin/python3.11", installed=LIVE.packages, htaccess=b"ours\n",
-    htaccess_mode=0o644, run_fcgi=b"#!", run_fcgi_mode=0o700, run_fcgi_edited=False, expected_run_fcgi=b"#!", links_right=True,
+    run_fcgi=b"#!", run_fcgi_mode=0o700, run_fcgi_edited=False, expected_run_fcgi=b"#!", links_right=True,
     permissions=permissions.Found(),
 )  # fmt: skip
 
@@ -150,7 +150,7 @@ def test_what_differs_is_said_and_a_new_release_made(changed: dict[str, Any], sa
     [
         ({"directory_mode": 0o777}, {"directory": ["made writable by its owner alone (suexec refuses others)"]}),
         ({"directory_mode": 0o775}, {"directory": ["made writable by its owner alone (suexec refuses others)"]}),
-        ({"htaccess": None, "htaccess_mode": 0}, {"htaccess": ["made"]}),
+        ({"htaccess": None}, {"htaccess": ["made"]}),
         ({"htaccess": b"theirs\n"}, {"htaccess": ["our lines written"]}),
         ({"permissions": found(".env", 0o644, 0o600)}, {"permissions": ["1 file closed to others (.env)"]}),
         ({"permissions": found("static/a.css", 0o600, 0o644)}, {"permissions": ["1 file opened to the web server (static/a.css)"]}),

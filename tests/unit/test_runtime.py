@@ -719,6 +719,88 @@ def test_wsgirefs_validator_has_no_complaint(make_site: MakeSite, server: str) -
     assert (answer.status, answer.body, answer.errors) == (200, b"valid abc", "")
 
 
+EDGES = """
+import os
+import socket
+import sys
+
+socket.setdefaulttimeout(0.2)
+print("said at import")
+
+
+def app(environ, start):
+    path = environ["PATH_INFO"]
+    write = start("200 OK", [])
+    if path == "/write":
+        write(b"")
+        return [b"written"]
+    if path == "/system":
+        os.system("echo said by a program")
+        return [b"done"]
+    if path == "/log":
+        print("x" * 90_000)
+        return [b"logged"]
+    if path == "/large":
+        return [b"x" * 8_000_000]
+
+    def pieces():
+        yield b""
+        if path == "/fork" and os.fork() == 0:
+            yield b"child"
+        yield b"parent"
+
+    return pieces()
+"""
+
+
+@pytest.fixture(name="edges")
+def _edges(make_site: MakeSite) -> Site:
+    site = make_site(EDGES)
+    site.start()
+    return site
+
+
+def test_head_is_answered_though_the_body_begins_with_nothing(edges: Site) -> None:
+    assert edges.ask("/", REQUEST_METHOD="HEAD").status == 200
+    assert edges.ask("/").body == b"parent"
+
+
+def test_write_takes_nothing_too(edges: Site) -> None:
+    assert edges.ask("/write").body == b"written"
+
+
+def test_a_child_forked_in_the_middle_of_a_body_does_not_answer_too(edges: Site) -> None:
+    assert edges.ask("/fork").body == b"parent"
+    assert edges.ask("/").body == b"parent"
+
+
+def test_a_slow_visitor_is_waited_for_whatever_time_limit_the_app_sets_for_its_own_sockets(edges: Site) -> None:
+    with edges.connect() as connection:
+        connection.sendall(fastcgi.encode_request(environ("/large")))
+        time.sleep(1)
+        assert len(read_all(connection)) > 8_000_000
+
+
+def test_what_a_program_says_is_in_the_log_also_after_a_rotation(edges: Site) -> None:
+    log = edges.log
+    for _ in range(12):
+        edges.ask("/log")
+    assert log.with_name("error.log.1").exists()
+    edges.ask("/system")
+    assert "said by a program\n" in log.read_text()
+
+
+def test_a_process_that_starts_again_says_everything_once_and_to_the_web_server_too(edges: Site) -> None:
+    assert edges.ask("/").status == 200
+    touch(edges)
+    wait_until(lambda: edges.log.read_text().count("said at import") == 2)
+    assert edges.ask("/").status == 200
+    lines = edges.log.read_text().splitlines()
+    said = [line for line in lines if "said at import" in line]
+    assert len(said) == 2 and all(line.endswith(": said at import") for line in said)
+    assert (edges.web.parent / "stderr").read_text().count("said at import") == 2
+
+
 @pytest.mark.parametrize(
     ("own", "enabled", "threshold"),
     [("", True, gc.get_threshold()[0]), ("gc.disable()", False, gc.get_threshold()[0]), ("gc.set_threshold(7)", True, 7)],

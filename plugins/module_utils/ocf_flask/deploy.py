@@ -1,7 +1,7 @@
 """The transaction: one site from what it is to what is wanted, or left as it was.
 
-Look, build beside the live release, test, switch by one rename, ask the real URL, keep. Runs as the
-site's owner. Until the switch nothing that serves is touched; what was made is taken back on any error.
+Look, build beside the live release, test, set permissions, switch by one rename, ask the real URL, keep. Runs
+as the site's owner. What was made or changed is taken back on any error.
 """
 
 from __future__ import annotations
@@ -17,17 +17,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import code, explain, files, live, observe, permissions, plan, release, smoke, virtualenv
+from . import code, explain, files, live, observe, permissions, plan, release, smoke, switch, virtualenv
 from .errors import SiteError
 from .lock import locked
 from .outcome import DEPLOYED, Outcome
 from .site import Site
-
-# Processes that mod_fcgid started from a replaced run.fcgi are told apart by inode: it must not be reused.
-_KEPT_PREFIX = ".ocf-flask-run.fcgi."
-_KEPT_SECONDS = 3600
-# As many new lines of .htaccess as an error can name, one of which the server does not take.
-_TOLD_LINES = 5
 
 
 def carry_out(site: Site, outcome: Outcome) -> None:
@@ -58,8 +52,11 @@ def carry_out(site: Site, outcome: Outcome) -> None:
                     with _consequence(site, view):
                         manifest = _new_release(site, view, outcome, on_error)
                 assert manifest is not None, "a plan for a site without a live release makes one"
+                token = _token(site)
+                # Before anything that visitors could notice.
+                before = live.ask(site.url, token)
                 _set_permissions(site, on_error)
-                _switch(site, view, manifest, outcome)
+                switch.switch(site, view, manifest, outcome, switch.Question(token, before), on_error)
                 on_error.pop_all()
         finally:
             shutil.rmtree(where.temporary, ignore_errors=True)
@@ -73,7 +70,7 @@ def _sweep(site: Site, view: observe.View) -> None:
     """Take away what an interrupted deploy left: half releases, temporary files."""
     where = site.places
     shutil.rmtree(where.temporary, ignore_errors=True)
-    for path in (where.new_run_fcgi, where.new_htaccess):
+    for path in (where.new_run_fcgi, where.new_htaccess, where.old_htaccess):
         path.unlink(missing_ok=True)
     named = view.live.id if view.live else ""
     for identity, age in release.ages(where).items():
@@ -101,8 +98,6 @@ def _make_directory(site: Site, view: observe.View, on_error: ExitStack) -> None
         # For its owner alone until something is served from it.
         directory.mkdir(mode=0o700)
         on_error.callback(_rmdir, directory)
-    elif view.plan.directory:
-        directory.chmod((view.observed.directory_mode or 0) & ~0o022)
     if view.plan.starter:
         starter = directory / f"{observe.STARTER_MODULE}.py"
         files.write_new(starter, site.kit.starter.encode(), 0o600)
@@ -123,7 +118,7 @@ def _new_release(site: Site, view: observe.View, outcome: Outcome, on_error: Exi
     identity = release.new_id(site.places)
     path = site.places.release(identity)
     path.mkdir(mode=0o700)
-    on_error.callback(release.remove, path)
+    on_error.callback(_remove_unless_live, site, path)
     _make_virtualenv(site, view, path / "venv")
     (path / "runtime").mkdir(mode=0o700)
     files.write_new(path / "runtime" / "ocf_flask_runtime.py", site.kit.runtime.encode(), 0o600)
@@ -151,9 +146,15 @@ def _new_release(site: Site, view: observe.View, outcome: Outcome, on_error: Exi
     return manifest
 
 
+def _remove_unless_live(site: Site, path: Path) -> None:
+    """Should ``run.fcgi`` still name it after all, because it could not be put back, it has to stay."""
+    if release.named_by(files.read(site.places.run_fcgi), site.places) != path.name:
+        release.remove(path)
+
+
 def _make_virtualenv(site: Site, view: observe.View, target: Path) -> None:
     present = site.places.release(view.live.id) / "venv" if view.live else None
-    if present and view.plan.virtualenv == plan.CLONE:
+    if present and view.plan.virtualenv == plan.CLONE and virtualenv.is_whole(present):
         virtualenv.clone(present, target)
         return
     settings = site.settings
@@ -213,139 +214,8 @@ def _set_permissions(site: Site, on_error: ExitStack) -> None:
     Taken back on an error: until now another `.htaccess`, or none, may have served a file that this closes.
     """
     for difference in permissions.look(site.settings, site.places).differences:
-        permissions.make(site.places.site, difference)
         on_error.callback(permissions.undo, site.places.site, difference)
-
-
-def _switch(site: Site, view: observe.View, manifest: release.Manifest, outcome: Outcome) -> None:
-    """Put ``run.fcgi`` and then ``.htaccess`` in place, and see that the web server takes them."""
-    token = _token(site)
-    before = live.ask(site.url, token)
-    with _undone_on_error(site, view):
-        if view.plan.run_fcgi:
-            if view.observed.run_fcgi_edited:
-                _copy_edited(site, view.observed.run_fcgi or b"", outcome)
-            if not view.plan.release:
-                files.write_new(site.places.new_run_fcgi, observe.run_fcgi_of(site, manifest.id), 0o700)
-            _put_run_fcgi(site)
-        if view.plan.htaccess:
-            _put_htaccess(site, view.wanted.htaccess, view.observed.htaccess_mode)
-        reply = live.wait_for(site.url, token, manifest.id, before=before, seconds=site.settings.timeouts.live)
-        if _refuses(before, reply):
-            raise _refused(site, view, manifest.id, before, reply)
-    if reply.release and reply.release != manifest.id:
-        outcome.reached = f"still answers with the release {reply.release} after {site.settings.timeouts.live} s"
-    elif not reply.release:
-        outcome.reached = reply.sentence()
-
-
-@contextmanager
-def _undone_on_error(site: Site, view: observe.View) -> Iterator[None]:
-    """The files as they were when the block fails or is interrupted: by Ctrl-C, a full disk, the web server's refusal."""
-    try:
-        yield
-    except BaseException:
-        _put_htaccess_back(site, view)
-        _put_run_fcgi_back(site, view)
-        raise
-
-
-def _put_htaccess_back(site: Site, view: observe.View) -> None:
-    """Goes first: without a ``run.fcgi`` no ``.htaccess`` may name it."""
-    where, before = site.places, view.observed.htaccess
-    where.new_htaccess.unlink(missing_ok=True)
-    if view.plan.htaccess and files.read(where.htaccess) != before:
-        if before is None:
-            where.htaccess.unlink()
-        else:
-            _put_htaccess(site, before, view.observed.htaccess_mode)
-
-
-def _put_run_fcgi_back(site: Site, view: observe.View) -> None:
-    where, before = site.places, view.observed.run_fcgi
-    where.new_run_fcgi.unlink(missing_ok=True)
-    if view.plan.run_fcgi and files.read(where.run_fcgi) != before:
-        if before is None:
-            where.run_fcgi.unlink()
-        else:
-            files.write_new(where.new_run_fcgi, before, view.observed.run_fcgi_mode)
-            _put_run_fcgi(site)
-
-
-def _refuses(before: live.Reply, reply: live.Reply) -> bool:
-    """Whether the web server fails what it was given."""
-    if reply.problem:
-        return bool(before.release)
-    # 502 to 504 before and after are a proxy's, whose web server is down: nothing to be learnt from that.
-    return reply.broken and (reply.status == 500 or not before.broken)
-
-
-def _copy_edited(site: Site, content: bytes, outcome: Outcome) -> None:
-    copy = site.places.site / f"run.fcgi.{_stamp()}"
-    files.write_new(copy, content, 0o600)
-    outcome.notes.append(f"run.fcgi had been written or edited by hand: it was replaced, and yours is kept as {copy}")
-
-
-def _stamp() -> str:
-    return time.strftime("%Y-%m-%d-%H%M%S", time.gmtime())
-
-
-def _put_run_fcgi(site: Site) -> None:
-    where = site.places
-    old = 0.0
-    if where.run_fcgi.exists():
-        old = where.run_fcgi.stat().st_mtime
-        os.link(where.run_fcgi, where.site / f"{_KEPT_PREFIX}{_stamp()}.{secrets.token_hex(4)}")
-    # The restarter compares modification times, and NFS may keep whole seconds of them.
-    newer = max(time.time(), float(int(old) + 1))
-    os.utime(where.new_run_fcgi, (newer, newer))
-    os.rename(where.new_run_fcgi, where.run_fcgi)
-
-
-def _put_htaccess(site: Site, content: bytes, mode: int) -> None:
-    files.write_new(site.places.new_htaccess, content, ((mode or 0o644) | 0o444) & ~0o022)
-    os.rename(site.places.new_htaccess, site.places.htaccess)
-
-
-def _refused(site: Site, view: observe.View, identity: str, before: live.Reply, reply: live.Reply) -> SiteError:
-    """What to say of it; the old ``.htaccess`` is back then, to find out which of the two files it was."""
-    _put_htaccess_back(site, view)
-    cause = _cause(site, view, identity, before)
-    what = f"answers {site.url} with {reply.status}" if reply.status else f"does not answer {site.url}"
-    since = f"as it did before ({before.status})" if before.broken else "since the switch"
-    return SiteError(f"The web server {what} {since}, so the switch was undone. The app itself passed its test.", advice=cause)
-
-
-def _cause(site: Site, view: observe.View, identity: str, before: live.Reply) -> str:
-    """Why the web server fails the new release: asked of the server, with the old ``.htaccess`` but the new ``run.fcgi``."""
-    python = view.wanted.interpreter.path
-    no_python = f"it has no Python at {python}, or another than this machine's"
-    if not view.plan.run_fcgi:
-        return _wrong_lines(site, view)
-    if view.plan.htaccess:
-        alone = live.ask(f"{site.url.rstrip('/')}/run.fcgi", _token(site))
-        if alone.release == identity:
-            return _wrong_lines(site, view)
-        certain = alone.status == 500
-    else:
-        certain = True
-    # What .htaccess had in it before may be as wrong.
-    if certain and not before.broken:
-        return (
-            f"The web server does not start run.fcgi, which works on this machine: {no_python}.\n"
-            "Choose one that both have with -e ocf_flask_python=PATH; the web server's error log says more."
-        )
-    return f"Either the server does not take a line of {site.places.htaccess}, or {no_python}: the web server's error log says which."
-
-
-def _wrong_lines(site: Site, view: observe.View) -> str:
-    old = (view.observed.htaccess or b"").decode("utf-8", "replace").splitlines()
-    new = [line for line in view.wanted.htaccess.decode("utf-8", "replace").splitlines() if line not in old]
-    told = [line for line in new if line.strip() and not line.lstrip().startswith("#")]
-    where = f"The server does not take {site.places.htaccess} with "
-    if 0 < len(told) <= _TOLD_LINES:
-        return where + "what is new in it:\n" + "\n".join(f"  {line.strip()}" for line in told)
-    return where + "our lines: one has a directive of a module that it lacks, or does not allow. Its error log says which."
+        permissions.make(site.places.site, difference)
 
 
 def _repair_links(site: Site, identity: str) -> None:
@@ -362,7 +232,4 @@ def _tidy(site: Site, identity: str) -> None:
     where = site.places
     for old in release.removable(release.ages(where), identity, site.settings.keep):
         release.remove(where.release(old))
-    for path in where.site.glob(f"{_KEPT_PREFIX}*"):
-        # The change time is that of the replacement: a link's modification time is the file's own.
-        if time.time() - path.lstat().st_ctime > _KEPT_SECONDS:
-            path.unlink()
+    switch.forget_replaced(where)

@@ -97,7 +97,7 @@ def _diff(site: Site, view: observe.View) -> list[dict[str, str]]:
         found.append(_permission_difference(site.places.site, view.observed.permissions.differences))
     others = [f"{change.part}: {change.what}\n" for change in todo.changes if change.part not in ("htaccess", "run_fcgi", "permissions")]
     if others:
-        found.append(_difference(site.places.release(_NEW), None, "".join(others).encode()))
+        found.append(_difference(site.places.release(_NEW), None, "".join(others).encode("utf-8", "surrogateescape")))
     return found
 
 

@@ -41,6 +41,15 @@ def mode(path: Path) -> int | None:
         return None
 
 
+def inode(path: Path) -> tuple[int, int]:
+    """What tells a file from any other: its device and number; zeros when there is nothing."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_dev, found.st_ino
+
+
 def digest(content: bytes | str) -> str:
     """SHA-256 in hexadecimal."""
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()

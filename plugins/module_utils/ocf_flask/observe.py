@@ -50,7 +50,6 @@ def look(site: Site) -> View:
         live_python=virtualenv.runs_with(venv) if venv else None,
         installed=virtualenv.installed(venv) if venv else {},
         htaccess=present,
-        htaccess_mode=files.mode(where.htaccess) or 0,
         run_fcgi=run_fcgi,
         run_fcgi_mode=files.mode(where.run_fcgi) or 0,
         run_fcgi_edited=run_fcgi is not None and (live is None or files.digest(run_fcgi) != live.run_fcgi),

@@ -69,6 +69,11 @@ class Places:
         return self.site / ".ocf-flask-new-htaccess"
 
     @property
+    def old_htaccess(self) -> Path:
+        """The replaced ``.htaccess`` until the web server has taken the new one."""
+        return self.site / ".ocf-flask-old-htaccess"
+
+    @property
     def venv(self) -> Path:
         return self.site / "venv"
 

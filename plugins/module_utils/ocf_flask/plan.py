@@ -21,7 +21,7 @@ BUILD, UPDATE, CLONE, KEEP = "build", "update", "clone", "keep"
 class Wanted:
     """One site as it should be.
 
-    ``inputs``: everything that decides about a release, by kind (see `deploy.inputs_of`).
+    ``inputs``: everything that decides about a release, by kind (see `observe`).
     ``packages``: the requirements that are installed whatever the user asks for, then the user's.
     ``declared``: normalized names in all of the requirements, files included.
     """
@@ -43,7 +43,6 @@ class Observed:
     live_python: str | None
     installed: Mapping[str, str]
     htaccess: bytes | None
-    htaccess_mode: int
     run_fcgi: bytes | None
     run_fcgi_mode: int
     run_fcgi_edited: bool

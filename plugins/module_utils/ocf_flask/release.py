@@ -106,9 +106,15 @@ def write(path: Path, manifest: Manifest) -> None:
 
 def mark_live(places: Places, identity: str, replaced: str) -> None:
     """Note that a release went live, and the time at which the other ceased to be."""
-    (places.release(identity) / _LIVE).touch()
-    if replaced and replaced != identity and places.release(replaced).is_dir():
-        (places.release(replaced) / _LIVE).touch()
+    mark(places, identity)
+    if replaced and replaced != identity:
+        mark(places, replaced)
+
+
+def mark(places: Places, identity: str) -> None:
+    """Note that a release is live at this moment."""
+    if places.release(identity).is_dir():
+        (places.release(identity) / _LIVE).touch()
 
 
 def removable(ages: Mapping[str, float | None], live: str, keep: int) -> list[str]:

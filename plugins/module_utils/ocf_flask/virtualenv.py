@@ -212,7 +212,7 @@ def build(target: Path, order: Order, tools: Tools, start: Path | None = None) -
     requirements: list[str | Path] = ["-r", wanted]
     for file in order.files:
         requirements += ["-r", file]
-    if start and tools.uv and _is_whole(start):
+    if start and tools.uv and is_whole(start):
         clone(start, target)
         if _install(target, ["--exact", *requirements], {}, order.source, tools).returncode == 0:
             return
@@ -226,7 +226,7 @@ def build(target: Path, order: Order, tools: Tools, start: Path | None = None) -
         raise SiteError(f"The packages could not be installed. {'uv' if tools.uv else 'pip'} says:", completed.output)
 
 
-def _is_whole(venv: Path) -> bool:
+def is_whole(venv: Path) -> bool:
     """Whether each installed package has its files, none of another size (PEP 376's ``RECORD``)."""
     for path in venv.glob("lib/python3*/site-packages/*"):
         if not _DIST_INFO.fullmatch(path.name):

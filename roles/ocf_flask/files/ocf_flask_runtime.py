@@ -155,6 +155,7 @@ class Log:
 
     def __init__(self, directory: str) -> None:
         self.path = os.path.join(directory, "error.log")
+        self._taken: tuple[int, ...] = ()
 
     def write(self, heading: str, text: bytes) -> None:
         """Append an entry. A log that cannot be written must not fail a request."""
@@ -165,17 +166,24 @@ class Log:
         entry += b"" if entry.endswith(b"\n") else b"\n"
         with contextlib.suppress(OSError):
             with self._open() as file:
+                self._follow(file)  # another process may have rotated it
                 if os.fstat(file.fileno()).st_size + len(entry) <= self.size:
                     file.write(entry)
                     return
                 self._rotate(file.fileno())
             with self._open() as file:
+                self._follow(file)
                 file.write(entry)
 
     def take_over(self, *descriptors: int) -> None:
-        """Make `descriptors` lead here; they stay as they are if it cannot be written."""
+        """Make `descriptors` lead here, also after a rotation; they stay as they are if it cannot be written."""
         with contextlib.suppress(OSError), self._open() as file:
-            for taken in descriptors:
+            self._taken = descriptors
+            self._follow(file)
+
+    def _follow(self, file: io.FileIO) -> None:
+        for taken in self._taken:
+            if os.fstat(taken).st_ino != os.fstat(file.fileno()).st_ino:
                 os.dup2(file.fileno(), taken)
 
     def _open(self) -> io.FileIO:
@@ -254,6 +262,11 @@ class ErrorStream(io.RawIOBase):
         """In a process that the app forked: the request, and what it began to say, are its parent's."""
         self._lock = threading.RLock()
         self._request, self._partial = None, b""
+
+    def give_back(self) -> None:
+        """Have 1 and 2 lead to the web server again, for the program that takes this one's place."""
+        for descriptor in (1, 2):
+            os.dup2(self._server, descriptor)
 
     def detach(self) -> None:
         self.text.flush()
@@ -493,11 +506,11 @@ class Response:
     def write(self, data: bytes) -> None:
         """PEP 3333's write: send `data` at once."""
         data = self.body(data)
-        send = cast("Write", self._send)
-        try:
-            send(data)
-        except OSError as error:
-            raise Gone from error
+        if data and self._send is not None:
+            try:
+                self._send(data)
+            except OSError as error:
+                raise Gone from error
 
     def body(self, data: bytes) -> bytes:
         """What is to be sent of `data`: as much as method, status and length allow."""
@@ -592,6 +605,7 @@ class Application:
             yield response.fail()
         finally:
             self._close(result)
+            self._stay_one()
             self._errors.detach()
 
     def _choose(self, environ: Environ) -> WSGIApp:
@@ -619,18 +633,18 @@ class Application:
             self._cookie_path = environ["SCRIPT_NAME"] or "/"
             config["SESSION_COOKIE_PATH"] = self._cookie_path
 
-    @staticmethod
-    def _pass_on(result: Any, response: Response) -> Generator[bytes, None, None]:
+    def _pass_on(self, result: Any, response: Response) -> Generator[bytes, None, None]:
         if isinstance(result, (str, bytes)):
             raise TypeError(f"the app returned {type(result).__name__}, not a list of bytes")
         known = isinstance(result, (list, tuple)) and len(result) == 1
         if known and isinstance(result[0], bytes) and not response.begun:
             response.begin(only=result[0])
         for data in result:
+            self._stay_one()
             data = response.body(data)
             if data:
                 yield data
-            if response.complete:
+            if response.begun and response.complete:
                 return
         response.finish()
 
@@ -988,6 +1002,15 @@ class Watch:
         inode, modified = self._look()
         return inode == self._inode and modified > self._modified and self._is_the_owners_alone()
 
+    def can_start(self) -> bool:
+        """Whether its first line names an interpreter that is there."""
+        try:
+            with open(self._path, "rb") as file:
+                first_line = file.readline().strip()
+        except OSError:
+            return False
+        return os.access(self._path, os.X_OK) and first_line.startswith(b"#!") and os.access(first_line[2:], os.X_OK)
+
     def _is_the_owners_alone(self) -> bool:
         try:
             found = [os.stat(path) for path in (self._path, os.path.dirname(self._path))]
@@ -1063,7 +1086,7 @@ class Loop:
             idle = not (self._poller.poll(seconds * 1000) and self._serve_next(answer))
             over = self._watch.touched() or (idle and self._watch.changed())
             self._draining |= over or time.monotonic() >= self._end
-        again = self._watch.touched() and not has_threads()
+        again = self._watch.touched() and not has_threads() and self._watch.can_start()
         if not again:
             self._shut()
             while self._serve_next(answer):
@@ -1082,12 +1105,11 @@ class Loop:
             time.sleep(0.1)
             return False
         with sock:
+            sock.settimeout(None)  # the app may have set another for all new ones
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", SILENCE_SECONDS, 0))
             answer(sock)
         return True
 
-
-# --- Starting again ---------------------------------------------------------
 
 # How long what the app does at its exit may keep visitors waiting.
 EXIT_SECONDS = 2
@@ -1108,8 +1130,8 @@ class Beginning:
         self._umask = os.umask(0o022)
         os.umask(self._umask)
 
-    def again(self, listener: socket.socket) -> None:
-        """Become what run.fcgi starts now, on the same socket; return only when that cannot be started.
+    def again(self, listener: socket.socket, errors: ErrorStream) -> None:
+        """Become what run.fcgi starts now, on the same socket, or end.
 
         mod_fcgid does not notice. Ended processes it would replace late: their places
         count as taken until it looks for them, every 4 seconds (scan_errorlist in
@@ -1118,13 +1140,14 @@ class Beginning:
         """
         # It must not end a process that has begun but cannot answer it yet: it may have requests queued.
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
-        signal.signal(signal.SIGALRM, lambda *_: self._execute(listener))
+        signal.signal(signal.SIGALRM, lambda *_: self._execute(listener, errors))
         signal.alarm(EXIT_SECONDS)
         atexit._run_exitfuncs()
-        self._execute(listener)
+        self._execute(listener, errors)
 
-    def _execute(self, listener: socket.socket) -> None:
+    def _execute(self, listener: socket.socket, errors: ErrorStream) -> None:
         signal.alarm(0)
+        errors.give_back()
         os.dup2(listener.fileno(), 0)
         os.chdir(self._directory)
         os.umask(self._umask)
@@ -1133,6 +1156,8 @@ class Beginning:
         script = os.path.join(".", os.path.basename(sys.argv[0]))
         with contextlib.suppress(OSError):
             os.execve(script, [script], self._environment)
+        # An exit handler that hangs must not get its turn again.
+        os._exit(1)
 
 
 def start_again_if_mixed(site: Site) -> None:
@@ -1152,9 +1177,6 @@ def start_again_if_mixed(site: Site) -> None:
             os.execve(sys.argv[0], sys.argv, {**os.environ, SECOND_START: "1"})
     except OSError:
         pass
-
-
-# --- flup and flup6 ---------------------------------------------------------
 
 
 def flup_answer(application: Application, errors: ErrorStream) -> Callable[[socket.socket], None]:
@@ -1275,6 +1297,10 @@ def start_application(name: str, site: Site, errors: ErrorStream) -> Application
         return Application(load(name), site, errors)
 
 
+# More objects than a process has.
+NEVER = 1 << 30
+
+
 @contextlib.contextmanager
 def without_collections() -> Iterator[None]:
     """Import without the garbage collector, which would walk all modules so far again and again: a fifth of a cold start.
@@ -1283,12 +1309,12 @@ def without_collections() -> Iterator[None]:
     An app that sets the collector itself is left its setting.
     """
     thresholds = gc.get_threshold()
-    gc.set_threshold(0)
+    gc.set_threshold(NEVER)
     try:
         yield
     finally:
         gc.freeze()
-        if gc.get_threshold()[0] == 0:
+        if gc.get_threshold()[0] == NEVER:
             gc.set_threshold(*thresholds)
 
 
@@ -1371,7 +1397,7 @@ def serve(app: str, server: str = "builtin") -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
     release_children(loop, errors)
     if loop.run(answer_with(app, server, site, errors, loop)):
-        beginning.again(listener)
+        beginning.again(listener, errors)
     # A thread or exit handler of the app must not keep a drained process alive.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(10)
