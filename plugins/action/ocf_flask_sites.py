@@ -71,8 +71,10 @@ class ActionModule(ActionBase):
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
     """Ansible packs a module by parsing all that it imports; collections in between, of all of Ansible's objects, take as long again."""
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if enabled:
+            gc.enable()

@@ -111,6 +111,7 @@ sites:
       notes: []
       error: ""
       detail: ""
+      advice: ""
       seconds: 1.4
 report:
   description: The same for people.

@@ -46,7 +46,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: It changes nothing in any mode.
+    description: It changes no file of the site in any mode. With O(test), the application itself may, when it is started.
   diff_mode:
     support: none
     description: Nothing is changed, so there is no difference.
@@ -131,7 +131,7 @@ def main() -> None:
     given = module.params
     run = engine.Run(given["variables"], given["site"], given["owner"], given["elsewhere"])
     try:
-        found = engine.execute(run, engine.looking(test=given["test"], log_lines=max(0, given["log_lines"])))
+        found = engine.execute(run, engine.looking(test=given["test"], log_lines=max(1, given["log_lines"])))
     except engine.SettingError as error:
         module.fail_json(msg=error.message)
     module.exit_json(**engine.result(found, logs=given["show"] == "logs"))

@@ -121,7 +121,7 @@ def test_a_broken_app_leaves_the_old_one_serving(site: Site, kind: str) -> None:
         f"readlink {site.directory}/venv; md5sum {site.directory}/run.fcgi {site.directory}/.htaccess; ls {site.private}/releases"
     )
     site.write("flaskyapplication.py", source)
-    failed = site.deploy("-e", json.dumps({"ocf_flask_smoke_test": {"timeout": 3}}))
+    failed = site.deploy("-e", json.dumps({"ocf_flask_smoke_test": {"timeout": 3 if kind == "hang" else 30}}))
     assert failed.returncode == 2 and message in failed.output
     assert "flaskyapplication.py" in failed.output
     assert "processes that are running go on with the old code" in failed.output

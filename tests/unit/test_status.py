@@ -112,6 +112,18 @@ def test_a_hostile_record_of_a_release_is_only_data(site: Site) -> None:
     assert found.is_sound() and found.tested["path"] == "/"
 
 
+def test_permissions_are_judged_by_what_the_site_was_deployed_with(site: Site) -> None:
+    site.write("downloads/paper.txt", "a paper")
+    site.deployed(public=["downloads/"])
+    assert look(site).notes == []
+
+
+def test_a_look_that_failed_says_all_that_is_known() -> None:
+    broken = Status("flasky", owner="alice", state="failed", error="It ended.", detail="Traceback", advice="Do this.")
+    for said in (status_report.status([broken]), status_report.logs([broken])):
+        assert said.endswith("\n\n  It ended.\n\n    Traceback\n\n  Do this.")
+
+
 @pytest.mark.parametrize("broken", [{"packages": {"a": 1}}, {"notes": [1]}, {"state": "splendid"}, {"tested": {"path": 1}}, {"disk": "x"}])
 def test_a_record_of_another_form_is_not_sound(broken: dict[str, Any]) -> None:
     assert SHOWN.is_sound()

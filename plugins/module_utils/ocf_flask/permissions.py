@@ -8,7 +8,8 @@ be read by others too; everything else is for the owner alone. Three kinds of ac
 * it passes through directories. A directory that it cannot enter is answered with 403, before any line of
   ``.htaccess`` is looked at (``ap_directory_walk`` in Apache's server/request.c), so that an app with a package
   ``shop`` would have no URL ``/shop/...``, and a visitor could tell which names exist. Directories therefore keep
-  ``x``, and lose ``r``, with which their names could be listed. One that its owner has closed wholly stays closed;
+  ``x``, and lose ``r``, with which their names could be listed. One outside of public names that its owner has
+  closed wholly stays closed;
 * nothing else, and nobody else: the owner's group loses its access too. On servers where all users are in one group
   and the web server is not, the site's directory is shut to the others altogether. What the web server could read
   they could still: by a link in a web space of their own.
@@ -225,7 +226,10 @@ def _with_parents(names: Iterable[str]) -> set[str]:
 
 
 def _walk(site: str) -> Iterator[Entry]:
-    """The site's directory and all that is below it; what lies in a directory that its owner cannot read is left out."""
+    """The site's directory and all that is below it.
+
+    What lies in a directory that its owner cannot read is left out, and in one that is a site of its own.
+    """
     yield _entry(".", os.lstat(site))
     pending = [""]
     while pending:
@@ -236,7 +240,7 @@ def _walk(site: str) -> Iterator[Entry]:
                 with contextlib.suppress(FileNotFoundError):
                     name = below + found.name
                     yield _entry(name, found.stat(follow_symlinks=False))
-                    if found.is_dir(follow_symlinks=False):
+                    if found.is_dir(follow_symlinks=False) and not os.path.lexists(f"{site}/{name}/run.fcgi"):
                         pending.append(name + "/")
 
 

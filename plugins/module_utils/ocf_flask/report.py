@@ -41,7 +41,7 @@ def printable(text: str) -> str:
 
 def _one(outcome: Outcome, again: str) -> str:
     if outcome.state == FAILED:
-        return _failed(outcome)
+        return failure(outcome, f"{outcome.name} was not deployed.")
     title = {
         DEPLOYED: f"{outcome.name} is deployed.",
         UNCHANGED: f"{outcome.name} is up to date: nothing was changed.",
@@ -81,10 +81,11 @@ def _changes(outcome: Outcome) -> list[tuple[str, str]]:
     return rows
 
 
-def _failed(outcome: Outcome) -> str:
-    text = f"{outcome.name} was not deployed.\n\n{indent(outcome.error, '  ')}"
-    if outcome.detail:
-        text += f"\n\n{indent(outcome.detail, '    ')}"
-    if outcome.advice:
-        text += f"\n\n{indent(outcome.advice, '  ')}"
+def failure(record: Record, title: str) -> str:
+    """All that is known of what went wrong, below a title."""
+    text = f"{title}\n\n{indent(record.error, '  ')}"
+    if record.detail:
+        text += f"\n\n{indent(record.detail, '    ')}"
+    if record.advice:
+        text += f"\n\n{indent(record.advice, '  ')}"
     return text

@@ -22,7 +22,7 @@ def looking(*, test: bool, log_lines: int) -> Verb[status.Status]:
     def work(one: settings.Settings) -> status.Status:
         return status.look_up(one, test=test, log_lines=log_lines)
 
-    return Verb("look", work, lambda one: one.smoke_test.timeout + _SLACK, status.Status)
+    return Verb("status", work, lambda one: one.smoke_test.timeout + _SLACK, status.Status)
 
 
 def result(found: Sequence[status.Status], *, logs: bool) -> dict[str, Any]:

@@ -71,9 +71,10 @@ def look_up(wanted: settings.Settings, *, test: bool, log_lines: int) -> Status:
         manifest = release.live(where)
         if manifest:
             _describe_release(found, manifest, where)
-            found.notes += permissions.warnings(permissions.look(wanted, where).differences)
+            deployed = _as_deployed(wanted, manifest)
+            found.notes += permissions.warnings(permissions.look(deployed, where).differences)
             if test:
-                _test(found, _as_deployed(wanted, manifest), where)
+                _test(found, deployed, where)
         elif where.run_fcgi.exists():
             found.state = FOREIGN
     return found
@@ -96,12 +97,15 @@ def _describe_release(found: Status, manifest: release.Manifest, where: places.P
 
 
 def _as_deployed(wanted: settings.Settings, manifest: release.Manifest) -> settings.Settings:
-    """The smoke test that the release was deployed with: a release records its settings, and its owner can edit the record."""
-    recorded = manifest.settings.get("smoke_test")
+    """With what the release was deployed with: it records its settings, and its owner can edit the record."""
+    recorded = {key: manifest.settings.get(key) for key in ("app", "public", "smoke_test")}
     try:
-        return replace(wanted, smoke_test=settings.read({"name": wanted.name, "smoke_test": recorded}, {}).smoke_test)
+        found = settings.read({"name": wanted.name, **recorded}, {})
     except SettingError:
         return wanted
+    # The time limit of the whole look is made of the one that was given.
+    test = replace(found.smoke_test, timeout=min(found.smoke_test.timeout, wanted.smoke_test.timeout))
+    return replace(wanted, app=found.app, public=found.public, smoke_test=test)
 
 
 def _test(found: Status, wanted: settings.Settings, where: places.Places) -> None:

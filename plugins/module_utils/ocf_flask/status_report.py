@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from textwrap import indent
 
 from .outcome import FAILED
-from .report import cause, printable
+from .report import cause, failure, printable
 from .status import ABSENT, DEPLOYED, FOREIGN, Status
 
 _HEADINGS = ("site", "owner", "state", "Python", "Flask", "deployed", "disk", "test")
@@ -34,7 +34,7 @@ def logs(found: Sequence[Status]) -> str:
 
 def _one(site: Status) -> str:
     if site.state == FAILED:
-        return f"{site.name} could not be looked at.\n\n{indent(site.error, '  ')}"
+        return failure(site, f"{site.name} could not be looked at.")
     rows = [("URL", site.url), ("Owner", site.owner), ("Directory", f"{site.directory}  ({_megabytes(site.disk)} with its releases)")]
     if site.state == DEPLOYED:
         flask = site.packages.get("flask")
@@ -84,7 +84,7 @@ def _megabytes(size: int) -> str:
 
 def _log(site: Status) -> str:
     if site.state == FAILED:
-        return f"The log of {site.name} could not be read.\n\n{indent(site.error, '  ')}"
+        return failure(site, f"The log of {site.name} could not be read.")
     if not site.log:
         return f"{site.name} has logged nothing yet. What its app prints, logs and raises comes into {site.log_file}"
     return f"The end of {site.log_file}:\n\n{site.log}"
