@@ -64,7 +64,7 @@ class ActionModule(ActionBase):
             found["uv"] = [os.path.join(os.path.dirname(sys.executable), "uv")]
         # In an environment that the checkout's Makefile made, no ansible-playbook need be in PATH.
         if os.path.exists(os.path.join(os.path.dirname(sys.prefix), "tools", "play")):
-            found["again"] = "make deploy site={name}"
+            found["again"] = "make {verb} site={name}"
         return found
 
 

@@ -32,35 +32,45 @@ options:
     type: list
     elements: str
     default: []
-  htaccess:
-    description: The directives for C(.htaccess), rendered, with marks such as C(@SITE_DIRECTORY@) that are filled in for each site.
+  verb:
+    description: What to do with the sites.
     type: str
+    choices: [deploy, upgrade, rollback, remove, restore, run]
+    default: deploy
+  kit:
+    description: What the role brings for the sites. Texts are rendered; what differs from site to site stands in them as marks.
+    type: dict
     required: true
-  run_fcgi:
-    description: The text of C(run.fcgi), rendered, with marks.
-    type: str
-    required: true
-  runtime:
-    description: The text of the FastCGI runtime that goes into each release.
-    type: str
-    required: true
-  starter:
-    description: The text of the application that a site without one gets.
-    type: str
-    required: true
-  pip:
-    description: The text of the stand-in for pip that goes into each virtualenv.
-    type: str
-    required: true
+    suboptions:
+      htaccess:
+        description: The directives for C(.htaccess), with marks such as C(@SITE_DIRECTORY@) that are filled in for each site.
+        type: str
+        required: true
+      run_fcgi:
+        description: The text of C(run.fcgi), with marks.
+        type: str
+        required: true
+      runtime:
+        description: The text of the FastCGI runtime that goes into each release.
+        type: str
+        required: true
+      starter:
+        description: The text of the application that a site without one gets.
+        type: str
+        required: true
+      pip:
+        description: The text of the stand-in for pip that goes into each virtualenv.
+        type: str
+        required: true
   uv:
     description: Paths at which uv may be, tried in turn before C(PATH).
     type: list
     elements: str
     default: []
   again:
-    description: The command by which a site is deployed again, for the report; C({name}) in it stands for the site's name.
+    description: The command for a verb and a site, for the report; C({verb}) and C({name}) in it stand for these.
     type: str
-    default: ansible-playbook deploy.yml -e site={name}
+    default: ansible-playbook playbooks/{verb}.yml -e site={name}
 attributes:
   check_mode:
     support: full
@@ -82,11 +92,12 @@ EXAMPLES = r"""
   ocf.flask.ocf_flask_sites:
     site: flasky
     variables: {}
-    htaccess: "{{ lookup('ansible.builtin.template', 'htaccess.j2') }}"
-    run_fcgi: "{{ lookup('ansible.builtin.template', 'run.fcgi.j2') }}"
-    runtime: "{{ lookup('ansible.builtin.file', 'ocf_flask_runtime.py') }}"
-    starter: "{{ lookup('ansible.builtin.file', 'flaskyapplication.py') }}"
-    pip: "{{ lookup('ansible.builtin.file', 'pip.py') }}"
+    kit:
+      htaccess: "{{ lookup('ansible.builtin.template', 'htaccess.j2') }}"
+      run_fcgi: "{{ lookup('ansible.builtin.template', 'run.fcgi.j2') }}"
+      runtime: "{{ lookup('ansible.builtin.file', 'ocf_flask_runtime.py') }}"
+      starter: "{{ lookup('ansible.builtin.file', 'flaskyapplication.py') }}"
+      pip: "{{ lookup('ansible.builtin.file', 'pip.py') }}"
 """
 
 RETURN = r"""
@@ -139,17 +150,18 @@ def main() -> None:
             "site": {"type": "str", "default": ""},
             "owner": {"type": "str", "default": ""},
             "elsewhere": {"type": "list", "elements": "str", "default": []},
-            **{name: {"type": "str", "required": True} for name in KIT},
+            "verb": {"type": "str", "choices": list(engine.VERBS), "default": "deploy"},
+            "kit": {"type": "dict", "required": True, "options": {name: {"type": "str", "required": True} for name in KIT}},
             "uv": {"type": "list", "elements": "str", "default": []},
-            "again": {"type": "str", "default": "ansible-playbook deploy.yml -e site={name}"},
+            "again": {"type": "str", "default": "ansible-playbook playbooks/{verb}.yml -e site={name}"},
         },
         supports_check_mode=True,
     )
     given = module.params
-    kit = engine.Kit(**{name: given[name] for name in KIT}, uv=tuple(given["uv"]))
+    kit = engine.Kit(**given["kit"], uv=tuple(given["uv"]), again=given["again"])
     run = engine.Run(given["variables"], given["site"], given["owner"], given["elsewhere"])
     try:
-        outcomes = engine.execute(run, engine.deploying(kit, check=module.check_mode))
+        outcomes = engine.execute(run, engine.verb(given["verb"], kit, engine.Asked(), check=module.check_mode))
     except engine.SettingError as error:
         module.fail_json(msg=error.message)
     module.exit_json(**engine.result(outcomes, given["again"]))

@@ -114,5 +114,12 @@ def test_the_modules_documentation_names_its_parameters(module: str) -> None:
     text = (ROOT / f"plugins/modules/{module}.py").read_text()
     documented = yaml.safe_load(text.partition('DOCUMENTATION = r"""')[2].partition('"""')[0])["options"]
     spec = text.partition("argument_spec={")[2].partition("supports_check_mode")[0]
-    named = set(re.findall(r'"(\w+)": \{"type"', spec)) | set(re.findall(r'"(\w+)"', text.partition("KIT = (")[2].partition(")")[0]))
-    assert named == set(documented)
+    assert set(re.findall(r'"(\w+)": \{"type"', spec)) == set(documented)
+
+
+def test_the_kit_is_the_same_in_the_role_the_module_and_its_documentation() -> None:
+    text = (ROOT / "plugins/modules/ocf_flask_sites.py").read_text()
+    documented = yaml.safe_load(text.partition('DOCUMENTATION = r"""')[2].partition('"""')[0])["options"]["kit"]["suboptions"]
+    named = re.findall(r'"(\w+)"', text.partition("KIT = (")[2].partition(")")[0])
+    brought = yaml.safe_load((ROLE / "vars/main.yml").read_text())["__ocf_flask_kit"]
+    assert list(documented) == named == list(brought)

@@ -17,7 +17,7 @@ from ocf_flask.outcome import DEPLOYED, FAILED, UNCHANGED, Outcome
 from ocf_flask.run import Run, execute, select
 from ocf_flask.site import Kit
 
-DEPLOYING = sites.deploying(Kit("", "", "", "", ""), check=True)
+DEPLOYING = sites.verb("deploy", Kit("", "", "", "", ""), sites.Asked(), check=True)
 ME = pwd.getpwuid(os.getuid()).pw_name
 SITES: list[dict[str, Any]] = [
     {"name": "flasky", "owner": "alice"},
@@ -118,7 +118,7 @@ def test_two_sites_in_one_place_stop_the_run(other: dict[str, Any], message: str
 
 
 def test_what_is_wrong_with_one_site_fails_that_site_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sites, "deploy", lambda settings, kit, check: Outcome(settings.name, state=UNCHANGED))
+    monkeypatch.setitem(sites._WORK, "deploy", lambda settings, kit, asked, check: Outcome(settings.name, state=UNCHANGED))
     entries = [
         {"name": "a", "keep": 0},
         {"name": "b"},

@@ -20,7 +20,7 @@ from typing import Any
 from . import code, explain, files, live, observe, permissions, plan, release, smoke, switch, virtualenv
 from .errors import SiteError
 from .lock import locked
-from .outcome import DEPLOYED, Outcome
+from .outcome import Outcome
 from .site import Site
 
 
@@ -61,7 +61,8 @@ def carry_out(site: Site, outcome: Outcome) -> None:
         finally:
             shutil.rmtree(where.temporary, ignore_errors=True)
         release.mark_live(where, manifest.id, view.live.id if view.live else "")
-        outcome.release, outcome.state = manifest.id, DEPLOYED
+        outcome.release = manifest.id
+        outcome.done()
         _repair_links(site, manifest.id)
         _tidy(site, manifest.id)
 
@@ -122,9 +123,10 @@ def _new_release(site: Site, view: observe.View, outcome: Outcome, on_error: Exi
     _make_virtualenv(site, view, path / "venv")
     (path / "runtime").mkdir(mode=0o700)
     files.write_new(path / "runtime" / "ocf_flask_runtime.py", site.kit.runtime.encode(), 0o600)
-    code.copy(site.places.site, view.wanted.inputs["code"], path / "app")
-    code.forget_bytecode(site.places.site, view.wanted.inputs["code"], view.live.inputs["code"] if view.live else {})
+    code.copy(site.code, view.wanted.inputs["code"], path / "app")
+    code.forget_bytecode(site.code, view.wanted.inputs["code"], view.live.inputs["code"] if view.live else {})
     run_fcgi = observe.run_fcgi_of(site, identity)
+    files.write_new(path / "run.fcgi", run_fcgi, 0o600)
     files.write_new(site.places.new_run_fcgi, run_fcgi, 0o700)
     on_error.callback(site.places.new_run_fcgi.unlink, missing_ok=True)
     packages = virtualenv.installed(path / "venv")
@@ -137,7 +139,7 @@ def _new_release(site: Site, view: observe.View, outcome: Outcome, on_error: Exi
         by_hand={name: version for name, version in view.plan.by_hand.items() if name in packages},
         run_fcgi=files.digest(run_fcgi),
         tested=outcome.tested,
-        settings=asdict(site.settings),
+        settings=site.settings.recorded(),
         interpreter=asdict(view.wanted.interpreter),
     )
     release.write(path, manifest)
@@ -162,7 +164,7 @@ def _make_virtualenv(site: Site, view: observe.View, target: Path) -> None:
     order = virtualenv.Order(
         interpreter=view.wanted.interpreter,
         packages=(*view.wanted.packages, *(f"{name}=={version}" for name, version in view.plan.by_hand.items())),
-        files=site.requirements,
+        files=site.needs.files,
         pins=view.observed.installed or (view.live.packages if view.live else {}),
         source=virtualenv.Source(site.expand(settings.wheels), settings.index),
     )
@@ -170,7 +172,7 @@ def _make_virtualenv(site: Site, view: observe.View, target: Path) -> None:
         uv=uv,
         pip=site.kit.pip,
         scratch=site.places.temporary,
-        cwd=site.places.site,
+        cwd=site.code,
         env={**site.env, "TMPDIR": str(site.places.temporary)},
         deadline=time.monotonic() + settings.timeouts.build,
     )
@@ -196,14 +198,14 @@ def _consequence(site: Site, view: observe.View) -> Iterator[None]:
     except SiteError as error:
         if view.live is None:
             error.advice = "Nothing was changed. Mend that, then deploy again."
-        elif view.live.inputs["code"] == view.wanted.inputs["code"]:
+        elif site.settings.is_managed or view.live.inputs["code"] == view.wanted.inputs["code"]:
             error.advice = "The site was left as it was. Mend that, then deploy again."
         else:
             kept = site.places.release(view.live.id) / "app"
             error.advice = (
                 "The site was left as it was: processes that are running go on with the old code.\n"
-                f"But the files in {site.places.site} are the new ones: the next process started may fail.\n"
-                f"Mend them and deploy again, or go back to the last that worked: cp -R {kept}/. {site.places.site}/"
+                f"But the files in {site.code} are the new ones: the next process started may fail.\n"
+                f"Mend them and deploy again, or go back to the last that worked: cp -R {kept}/. {site.code}/"
             )
         raise
 

@@ -18,7 +18,7 @@ _SHOWN = 500
 def describe(site: Site, view: observe.View, outcome: Outcome) -> None:
     """Everything about the outcome that is known before anything is done."""
     outcome.owner, outcome.url, outcome.directory = site.owner.name, site.url, str(site.places.site)
-    outcome.python = site.interpreter.version
+    outcome.python = site.needs.interpreter.version
     outcome.changes = {}
     for change in view.plan.changes:
         outcome.changes.setdefault(change.part, []).append(change.what)
@@ -55,7 +55,7 @@ def _notes(site: Site, view: observe.View) -> list[str]:
     notes += [f"In .htaccess, a rule of yours answers requests before the app can ({line})" for line in view.htaccess.taking]
     if view.plan.by_hand and view.live:
         named = _asked_for(site, view.live, view.plan.by_hand)
-        notes.append(f"Installed by hand, and kept: {named}. To make it last, write it into {site.places.site}/requirements.txt")
+        notes.append(f"Installed by hand, and kept: {named}. To make it last, write it into {site.code}/requirements.txt")
     venv = site.places.venv
     if os.path.lexists(venv) and observe.is_foreign(venv):
         notes.append(f"{venv} is yours and stays as it is; the site runs with {site.places.current}/venv")

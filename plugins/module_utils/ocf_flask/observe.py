@@ -61,13 +61,14 @@ def look(site: Site) -> View:
 
 
 def _htaccess_block(site: Site) -> bytes:
-    package_static = code.package_static(site.places.site, site.settings.module)
+    # Of code that lies elsewhere, the static files are published in static/.
+    package_static = code.package_static(site.code, site.settings.module) if site.code == site.places.site else ""
     return templates.htaccess_block(site.kit.htaccess, site.settings, site.places, package_static)
 
 
 def run_fcgi_of(site: Site, identity: str) -> bytes:
     """The text of ``run.fcgi`` for a release of the site."""
-    return templates.run_fcgi(site.kit.run_fcgi, site.settings, site.places, identity)
+    return templates.run_fcgi(site.kit.run_fcgi, site.settings, site.places, identity, site.code_directory(identity))
 
 
 def links(site: Site, identity: str) -> list[tuple[Path, str]]:
@@ -93,22 +94,22 @@ def leads_to(path: Path, target: str) -> bool:
 
 
 def _needs_starter(site: Site) -> bool:
-    candidates = (site.places.site / f"{STARTER_MODULE}.py", site.places.site / STARTER_MODULE)
-    return site.settings.module == STARTER_MODULE and not any(os.path.lexists(path) for path in candidates)
+    candidates = (site.code / f"{STARTER_MODULE}.py", site.code / STARTER_MODULE)
+    return not site.settings.is_managed and site.settings.module == STARTER_MODULE and not any(os.path.lexists(path) for path in candidates)
 
 
 def _wanted(site: Site, htaccess_content: bytes, starter: bool) -> plan.Wanted:
     packages = (*_BASE_PACKAGES[site.settings.server], *site.settings.packages)
-    found = code.find(site.places.site, site.settings.code) if site.places.site.is_dir() else {}
+    found = code.find(site.code, site.settings.code) if site.code.is_dir() else {}
     if starter:
         found = {**found, f"{STARTER_MODULE}.py": files.digest(site.kit.starter)}
     return plan.Wanted(
-        interpreter=site.interpreter,
+        interpreter=site.needs.interpreter,
         inputs={
             # A newer patch release of the same Python is the same Python.
-            "python": {"path": site.interpreter.path, "version": ".".join(site.interpreter.version.split(".")[:2])},
+            "python": {"path": site.needs.interpreter.path, "version": ".".join(site.needs.interpreter.version.split(".")[:2])},
             "packages": list(packages),
-            "requirements": {str(path): files.digest(path.read_bytes()) for path in site.requirements},
+            "requirements": {str(path): files.digest(path.read_bytes()) for path in site.needs.files},
             "server": site.settings.server,
             "app": site.settings.app,
             "code": found,
@@ -117,7 +118,7 @@ def _wanted(site: Site, htaccess_content: bytes, starter: bool) -> plan.Wanted:
             "pip": files.digest(site.kit.pip),
         },
         packages=packages,
-        declared=_declared(packages, site.requirements),
+        declared=_declared(packages, site.needs.files),
         htaccess=htaccess_content,
     )
 

@@ -11,7 +11,10 @@ from typing import Any, ClassVar
 
 from .errors import SiteError
 
-UNCHANGED, WOULD_CHANGE, DEPLOYED, FAILED = "unchanged", "would change", "deployed", "failed"
+UNCHANGED, WOULD_CHANGE, FAILED = "unchanged", "would change", "failed"
+# What a verb has done, by its name.
+DONE = {"deploy": "deployed", "upgrade": "upgraded", "rollback": "rolled back", "remove": "removed", "restore": "restored", "run": "run"}
+DEPLOYED = DONE["deploy"]
 
 
 def are_texts(values: Iterable[object]) -> bool:
@@ -84,9 +87,10 @@ class Outcome(Record):
     (`plan.PARTS`); ``diff`` is as Ansible takes it.
     """
 
-    states: ClassVar[tuple[str, ...]] = (UNCHANGED, WOULD_CHANGE, DEPLOYED, FAILED)
+    states: ClassVar[tuple[str, ...]] = (UNCHANGED, WOULD_CHANGE, *DONE.values(), FAILED)
 
     state: str = UNCHANGED
+    verb: str = "deploy"
     url: str = ""
     directory: str = ""
     release: str = ""
@@ -100,7 +104,7 @@ class Outcome(Record):
 
     @property
     def changed(self) -> bool:
-        return self.state in (DEPLOYED, WOULD_CHANGE)
+        return self.state not in (UNCHANGED, FAILED)
 
     def is_sound(self) -> bool:
         return (
@@ -110,6 +114,10 @@ class Outcome(Record):
             and are_texts(self.notes)
             and is_test(self.tested)
         )
+
+    def done(self) -> None:
+        """The verb has done what it is for."""
+        self.state = DONE[self.verb]
 
     def fail(self, error: str, detail: str = "", advice: str = "") -> None:
         """Nothing that was planned has happened."""

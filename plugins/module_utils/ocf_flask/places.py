@@ -98,6 +98,11 @@ class Places:
         return self.private / "token"
 
     @property
+    def shared(self) -> Path:
+        """What the application of managed code writes: no release, rollback or removal loses it."""
+        return self.private / "shared"
+
+    @property
     def temporary(self) -> Path:
         return self.private / "tmp"
 
@@ -134,6 +139,11 @@ def locate(settings: Settings, owner: Account) -> Places:
     _check_plain(site, "ocf_flask_directory")
     _check_plain(private, "ocf_flask_private_directory")
     return Places(site, private)
+
+
+def code_directory(settings: Settings, owner: Account, places: Places) -> Path:
+    """Where the code of a site lies that is edited in place."""
+    return Path(os.path.realpath(_absolute(settings.code_directory, owner))) if settings.code_directory else places.site
 
 
 def public_url(settings: Settings, owner: Account) -> str:

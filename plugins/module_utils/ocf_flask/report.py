@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import indent
 
-from .outcome import DEPLOYED, FAILED, UNCHANGED, WOULD_CHANGE, Outcome, Record
+from .outcome import DONE, FAILED, UNCHANGED, WOULD_CHANGE, Outcome, Record
 
 _PARTS = {
     "directory": "directory",
@@ -22,7 +22,7 @@ _SHOWN = 4
 
 
 def lines(outcomes: Sequence[Outcome], again: str) -> str:
-    """The report of a run. ``again``: the command that deploys a site again, with ``{name}`` for its name."""
+    """The report of a run. ``again``: the command for a verb and a site, with ``{verb}`` and ``{name}`` for their names."""
     return "\n\n".join(printable(_one(outcome, again)) for outcome in outcomes)
 
 
@@ -41,20 +41,19 @@ def printable(text: str) -> str:
 
 def _one(outcome: Outcome, again: str) -> str:
     if outcome.state == FAILED:
-        return failure(outcome, f"{outcome.name} was not deployed.")
+        return failure(outcome, f"{outcome.name} was not {DONE[outcome.verb]}.")
     title = {
-        DEPLOYED: f"{outcome.name} is deployed.",
         UNCHANGED: f"{outcome.name} is up to date: nothing was changed.",
         WOULD_CHANGE: f"{outcome.name} would be changed (check mode: nothing was).",
-    }[outcome.state]
+    }.get(outcome.state, f"{outcome.name} is {outcome.state}.")
     rows = [("URL", f"{outcome.url}{f'  ({outcome.reached})' if outcome.reached else ''}")]
     rows.append(("Runs on", f"Python {outcome.python}{f', Flask {outcome.flask}' if outcome.flask else ''}"))
     rows += _tested(outcome)
     rows += _changes(outcome)
     text = [title, *(f"  {label:<10} {value}" for label, value in rows)]
     text += [f"  Note       {note}." if not note.endswith((".", ")")) else f"  Note       {note}" for note in outcome.notes]
-    if outcome.state == DEPLOYED:
-        text.append(f"  Next time  edit the files in {outcome.directory}, then: {again.format(name=outcome.name)}")
+    if outcome.state == DONE["deploy"]:
+        text.append(f"  Next time  edit the files in {outcome.directory}, then: {again.format(verb='deploy', name=outcome.name)}")
     return "\n".join(text)
 
 

@@ -12,7 +12,7 @@ import fnmatch
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +24,8 @@ SERVERS = ("builtin", "flup6", "flup")
 SMOKE_TEST_MODES = ("request", "import", "none")
 
 _SHOWN = 200
+# As YAML and Ansible have them.
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _APP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\([^\"\\\n]*\))?)?")
 _PYTHON = re.compile(r"(python)?3(\.\d{1,2}){0,2}")
 # In flask[async,dotenv]>=2,<4,jinja2 only the last comma is between packages.
@@ -32,6 +34,11 @@ _BETWEEN_ITEMS = re.compile(r",(?![^\[]*\])(?!\s*(?:[<>]|[=~!]=))")
 _PLAIN_PATH = re.compile(r"[\w.,+@~:=/-]+")
 _PUBLIC_NAME = re.compile(r"[A-Za-z0-9_.,+@~*-]+(/[A-Za-z0-9_.,+@~*-]+)*/?")
 _URL = re.compile(r"https?://([A-Za-z0-9.\[\]:-]|\{(owner|name)\})+(/([A-Za-z0-9_.~%/@+-]|\{(owner|name)\})*)?")
+# What git clones: a URL with a scheme, or the form of scp.
+_REPOSITORY = re.compile(r"(https?|ssh|git|file)://\S+|[\w.-]+@[\w.-]+:\S+")
+_VERSION = re.compile(r"(?!.*(\.\.|//))[A-Za-z0-9][\w./+@-]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SCHEDULE = re.compile(r"@(hourly|daily|midnight|weekly|monthly|yearly|annually)|[\d*,/A-Za-z-]+( +[\d*,/A-Za-z-]+){4}")
 # Names that lead to something of ours or to secrets, however a pattern spells them: anywhere, and at the top.
 _SECRET = (".htaccess", ".htpasswd", ".git", ".env", ".ocf-flask-new-run.fcgi")
 _OURS = ("run.fcgi", "venv")
@@ -61,18 +68,36 @@ class Timeouts:
 
 
 @dataclass(frozen=True)
+class Cron:
+    """A command that the owner's crontab runs; ``schedule`` is five fields or ``@daily`` and the like (crontab(5))."""
+
+    name: str
+    schedule: str
+    command: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """One site as it is wanted. Names and meanings as in the role's argument spec.
 
     Paths are as written: ``~`` is the owner's home, which only the machine knows, and ``{owner}`` and
-    ``{name}`` in ``url`` stand for the site's.
+    ``{name}`` in ``url`` stand for the site's. ``env`` has secrets: no record, message or difference shows its values.
     """
 
     name: str
     owner: str = ""
     directory: str = ""
     private_directory: str = ""
+    source: str = ""
+    version: str = ""
+    deploy_key: str = ""
+    code_directory: str = ""
+    shared: tuple[str, ...] = ("instance/",)
     app: str = "flaskyapplication:app"
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    release_command: str = ""
+    cron: tuple[Cron, ...] = ()
+    cron_host: str = ""
     python: str = ""
     packages: tuple[str, ...] = ()
     requirements: str = ""
@@ -83,6 +108,9 @@ class Settings:
     timeouts: Timeouts = field(default_factory=Timeouts)
     keep: int = 3
     url: str = ""
+    urls: tuple[str, ...] = ()
+    virtual_hosts: str = ""
+    whole_web_space: bool = False
     web_root: str = "/services/http/users"
     wheels: str = ""
     index: str = ""
@@ -92,6 +120,22 @@ class Settings:
     def module(self) -> str:
         """The importable module of the app: ``pkg.mod`` of ``pkg.mod:app``."""
         return self.app.partition(":")[0]
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether the deploy brings the code, which the owner then does not edit on the server."""
+        return bool(self.source)
+
+    @property
+    def is_repository(self) -> bool:
+        """Whether the code comes from a git repository, and not from a directory on the controller."""
+        return bool(_REPOSITORY.fullmatch(self.source))
+
+    def recorded(self) -> dict[str, Any]:
+        """As a release records them: without the environment, which lies in a file of its own."""
+        found = asdict(self)
+        del found["env"]
+        return found
 
 
 KEYS = tuple(one.name for one in fields(Settings) if one.name != "name")
@@ -165,6 +209,16 @@ class _Reader:
             self.wrong(key, f"it takes a whole number from {low} to {high}.")
             return default
         return int(text)
+
+    def truth(self, key: str, default: bool) -> bool:
+        value = self.get(key)
+        if value is None or value == "":
+            return default
+        word = str(value).lower()
+        if word not in (*_TRUE, *_FALSE):
+            self.wrong(key, "it takes true or false.")
+            return default
+        return word in _TRUE
 
     def items(self, key: str, default: tuple[Any, ...] = ()) -> tuple[Any, ...]:
         """A list, or what a command line makes of one: ``a,b`` (never split inside brackets)."""
@@ -240,7 +294,16 @@ def _read(name: str, reader: _Reader) -> Settings:
         owner=reader.text("owner", "", re.compile(r"[^\s/:]+"), "it takes the name of an account."),
         directory=_path(reader, "directory", path_rule),
         private_directory=_path(reader, "private_directory", path_rule),
+        source=_source(reader),
+        version=reader.text("version", "", _VERSION, "it takes the name of a branch or tag, or a commit."),
+        deploy_key=_path(reader, "deploy_key", path_rule),
+        code_directory=_path(reader, "code_directory", path_rule),
+        shared=_names(reader, "shared", default.shared),
         app=_app(reader, default.app),
+        env=_env(reader),
+        release_command=reader.text("release_command", "", None, "it takes one command in one line."),
+        cron=_cron(reader),
+        cron_host=reader.text("cron_host", "", re.compile(r"[A-Za-z0-9.-]+"), "it takes the name of a host."),
         python=_python(reader),
         packages=_packages(reader),
         requirements=reader.text("requirements", "", re.compile(r"(?!-)[^\0]+"), "it takes the path of a requirements file."),
@@ -251,6 +314,9 @@ def _read(name: str, reader: _Reader) -> Settings:
         timeouts=_timeouts(reader.mapping("timeouts", [one.name for one in fields(Timeouts)])),
         keep=reader.number("keep", default.keep, 1, 100),
         url=_url(reader),
+        urls=_urls(reader),
+        virtual_hosts=_path(reader, "virtual_hosts", path_rule),
+        whole_web_space=reader.truth("whole_web_space", default.whole_web_space),
         web_root=_path(reader, "web_root", path_rule) if reader.get("web_root") != "" else "",
         wheels=_path(reader, "wheels", path_rule),
         index=reader.text("index", "", re.compile(r"https?://\S+"), "it takes the URL of a package index."),
@@ -267,6 +333,65 @@ def _path(reader: _Reader, key: str, rule: str) -> str:
         return value
     path = posixpath.normpath(re.sub("//+", "/", value))
     return "~/" if path == "~" else path
+
+
+def _source(reader: _Reader) -> str:
+    rule = "it takes a directory of the machine that runs Ansible, such as ~/projects/flasky, or the URL of a git repository."
+    value = reader.text("source", "", None, rule)
+    if value and not _REPOSITORY.fullmatch(value) and not (value.startswith(("/", "~/"))):
+        reader.wrong("source", rule)
+        return ""
+    return value
+
+
+def _env(reader: _Reader) -> dict[str, str]:
+    """The variables as text. What is wrong is said without the values."""
+    value = reader.get("env")
+    if value is None or value == "":
+        return {}
+    if not isinstance(value, Mapping):
+        reader.problems.append(
+            f"{reader.label}env is not a dictionary: it takes variables with their values, such as {{SECRET_KEY: '...'}}."
+        )
+        return {}
+    found = {}
+    for name, content in value.items():
+        text = _as_text(content)
+        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+            reader.problems.append(f"{reader.label}env has the name {shown(name)}: a variable has letters, digits and _, no digit first.")
+        elif text is None or "\0" in text:
+            reader.problems.append(f"{reader.label}env.{name} is not text. Write it in quotes, as in {name}: '...'")
+        else:
+            found[name] = text
+    return found
+
+
+def _as_text(value: object) -> str | None:
+    """What was meant in YAML; None for a list or a dictionary."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, (str, int, float)) else None
+
+
+def _cron(reader: _Reader) -> tuple[Cron, ...]:
+    rule = "Each has a name, a schedule and a command, as in {name: tidy, schedule: '0 4 * * *', command: 'flask tidy'}."
+    good: list[Cron] = []
+    for one in reader.items("cron"):
+        if not isinstance(one, Mapping) or set(one) != {"name", "schedule", "command"} or not all(isinstance(v, str) for v in one.values()):
+            reader.wrong("cron", f"{shown(one)} is not a scheduled command. {rule}")
+        elif not SITE_NAME.fullmatch(one["name"]) or one["name"] in [other.name for other in good]:
+            reader.wrong("cron", f"{shown(one['name'])} is no name of its own of letters, digits, _ and -. {rule}")
+        elif not _SCHEDULE.fullmatch(one["schedule"]):
+            reader.wrong(
+                "cron", f"{shown(one['schedule'])} is not a schedule of five fields, nor @hourly, @daily, @weekly or @monthly. {rule}"
+            )
+        elif not one["command"].isprintable() or not one["command"].strip():
+            reader.wrong("cron", f"{shown(one['command'])} is not one command in one line. {rule}")
+        else:
+            good.append(Cron(one["name"], one["schedule"], one["command"]))
+    return tuple(good)
 
 
 def _app(reader: _Reader, default: str) -> str:
@@ -353,6 +478,16 @@ def _url(reader: _Reader) -> str:
         reader.wrong("url", rule)
         return ""
     return value if not value or value.endswith("/") else value + "/"
+
+
+def _urls(reader: _Reader) -> tuple[str, ...]:
+    good = []
+    for one in reader.items("urls"):
+        if not isinstance(one, str) or not _URL.fullmatch(one) or not _is_url(one.format(owner="alice", name="flasky")):
+            reader.wrong("urls", f"{shown(one)} is not a URL. Write them as https://club.example.edu/{{name}}/.")
+        else:
+            good.append(one if one.endswith("/") else one + "/")
+    return tuple(good)
 
 
 def _is_url(url: str) -> bool:

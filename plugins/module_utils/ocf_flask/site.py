@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import places, release, virtualenv
+from . import needs, places, release, virtualenv
 from .errors import SettingError
 from .settings import Settings
 
@@ -24,7 +24,8 @@ _UNWANTED = re.compile(
 @dataclass(frozen=True)
 class Kit:
     """What the controller brings: the rendered templates (with marks, see `templates`), the files that go into
-    releases, candidates for uv, and whether the deploy runs as the person whose environment it has."""
+    releases, candidates for uv, the command for another verb (with ``{verb}`` and ``{name}``), and whether the deploy
+    runs as the person whose environment it has."""
 
     htaccess: str
     run_fcgi: str
@@ -32,12 +33,14 @@ class Kit:
     starter: str
     pip: str
     uv: tuple[str, ...] = ()
+    again: str = "ansible-playbook playbooks/{verb}.yml -e site={name}"
     own_environment: bool = True
 
 
 @dataclass(frozen=True)
 class Site:
-    """``env`` is the environment of tools such as pip, not of the application."""
+    """``env`` is the environment of tools such as pip, not of the application. ``code`` is the directory with the
+    code that is to be deployed, and ``needs`` what that code and the settings ask for."""
 
     settings: Settings
     kit: Kit
@@ -45,8 +48,16 @@ class Site:
     places: places.Places
     url: str
     env: Mapping[str, str]
-    interpreter: virtualenv.Interpreter
-    requirements: tuple[Path, ...]
+    code: Path
+    needs: needs.Needs
+
+    def code_directory(self, identity: str) -> Path:
+        """Where a release of that ID finds its code: in itself when the deploy brings the code, else where it is edited."""
+        return self.places.release(identity) / "app" if self.settings.is_managed else self.code
+
+    def again(self, verb: str) -> str:
+        """What to type for another verb."""
+        return self.kit.again.format(verb=verb, name=self.settings.name)
 
     def expand(self, path: str) -> str:
         """A path of the settings, ``~`` being the owner's home."""
@@ -62,9 +73,17 @@ def open_site(settings: Settings, kit: Kit) -> Site:
     where = places.locate(settings, owner)
     places.check_ownership(where, owner)
     env = _environment(owner, own=kit.own_environment)
-    interpreter = virtualenv.find_interpreter(settings.python, env=env, known=_known_interpreter(where))
+    code = places.code_directory(settings, owner, where)
     url = places.public_url(settings, owner)
-    return Site(settings, kit, owner, where, url, env, interpreter, _requirements(settings, owner, where))
+    return Site(settings, kit, owner, where, url, env, code, needs.read(settings, owner, code, env, _known_interpreter(where)))
+
+
+def with_code(site: Site, code: Path) -> Site:
+    """The site with its code in another directory.
+
+    :raises SiteError: for what that code asks for and cannot have.
+    """
+    return replace(site, code=code, needs=needs.read(site.settings, site.owner, code, site.env, _known_interpreter(site.places)))
 
 
 def _known_interpreter(where: places.Places) -> virtualenv.Interpreter | None:
@@ -101,18 +120,3 @@ def _environment(owner: places.Account, *, own: bool) -> dict[str, str]:
         "UV_NO_PROGRESS": "1",
     }
     return {**inherited, **fixed}
-
-
-def _requirements(settings: Settings, owner: places.Account, where: places.Places) -> tuple[Path, ...]:
-    wanted = settings.requirements
-    if not wanted:
-        path = where.site / "requirements.txt"
-        return (path,) if path.is_file() else ()
-    if wanted == "none":
-        return ()
-    path = Path(owner.home, wanted[2:]) if wanted.startswith("~/") else where.site / wanted
-    if not path.is_file():
-        raise SettingError(
-            f"ocf_flask_requirements is {wanted!r}, and there is no file {path}. Name one, relative to {where.site}, or none."
-        )
-    return (path,)

@@ -1,38 +1,47 @@
-"""The verb ``deploy``: what the module ``ocf_flask_sites`` does."""
+"""The verbs that change sites: what the module ``ocf_flask_sites`` does."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from . import explain, observe, report, settings
 from .errors import SettingError
-from .outcome import WOULD_CHANGE, Outcome
+from .outcome import DONE, WOULD_CHANGE, Outcome
 from .run import Run, Verb, execute, failures
 from .site import Kit, Site, open_site
 
-__all__ = ["Kit", "Run", "SettingError", "deploying", "execute", "result"]
+__all__ = ["VERBS", "Asked", "Kit", "Run", "SettingError", "execute", "result", "verb"]
 
+VERBS = tuple(DONE)
 # Beyond a site's own time limits: fork, look, switch, tidy.
 _SLACK = 60
 
 
-def deploying(kit: Kit, *, check: bool) -> Verb[Outcome]:
-    """Bring each site to its wanted state; with ``check``, only say how."""
+@dataclass(frozen=True)
+class Asked:
+    """What a run asks of a verb, besides the sites' settings: of each verb its own."""
+
+
+Work = Callable[[settings.Settings, Kit, Asked, bool], Outcome]
+
+
+def verb(name: str, kit: Kit, asked: Asked, *, check: bool) -> Verb[Outcome]:
+    """Do it to each site; with ``check``, only say how."""
     me = os.getuid()
 
     def work(one: settings.Settings) -> Outcome:
-        return deploy(one, replace(kit, own_environment=me == os.getuid()), check=check)
+        return _WORK[name](one, replace(kit, own_environment=me == os.getuid()), asked, check)
 
     def seconds(one: settings.Settings) -> float:
         return one.timeouts.lock + one.timeouts.build + one.smoke_test.timeout + one.timeouts.live + _SLACK
 
-    return Verb("deploy", work, seconds, Outcome, _transaction)
+    return Verb(name, work, seconds, Outcome, _LOAD[name])
 
 
-def deploy(one: settings.Settings, kit: Kit, *, check: bool) -> Outcome:
+def deploy(one: settings.Settings, kit: Kit, asked: Asked = Asked(), check: bool = False) -> Outcome:
     """Bring one site to its wanted state; with ``check``, only say how. Never raises for what is wrong with the site."""
     outcome = Outcome(one.name, owner=one.owner)
     with outcome.recording():
@@ -53,6 +62,10 @@ def _transaction() -> Callable[[Site, Outcome], None]:
     from .deploy import carry_out
 
     return carry_out
+
+
+_WORK: dict[str, Work] = {"deploy": deploy}
+_LOAD: dict[str, Callable[[], object]] = {"deploy": _transaction}
 
 
 def result(outcomes: Sequence[Outcome], again: str) -> dict[str, Any]:

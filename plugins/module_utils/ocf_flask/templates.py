@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from .places import Places
 from .settings import Settings
@@ -33,11 +34,11 @@ def htaccess_block(template: str, settings: Settings, places: Places, package_st
     return _fill(template, marks).encode()
 
 
-def run_fcgi(template: str, settings: Settings, places: Places, identity: str) -> bytes:
-    """The ``run.fcgi`` that starts a release."""
+def run_fcgi(template: str, settings: Settings, places: Places, identity: str, code: Path) -> bytes:
+    """The ``run.fcgi`` that starts a release, with its code in the directory ``code``."""
     marks = {
         "RELEASE": str(places.release(identity)),
-        "CODE_DIRECTORY": str(places.site),
+        "CODE_DIRECTORY": str(code),
         "APP": settings.app,
         "SERVER": settings.server,
     }
