@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from hosted import HOSTS, ROOT, Answer, Container, Site
 from load import Load
 

@@ -10,6 +10,7 @@ import subprocess
 from dataclasses import dataclass
 
 import pytest
+
 from hosted import ROOT, Container
 
 ANSIBLE = {"bookworm": "2.19.14", "trixie": "2.21.5"}

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
+
 from hosted import HOSTS, Answer, Container, Site
 
 # Says what it sees of each request, on pages that it does not have as well.

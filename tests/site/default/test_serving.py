@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from hosted import Answer, Container, Site
 
 GIB = 1 << 30

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from hosted import RECIPE_HTACCESS, RECIPE_RUN_FCGI, Container, Site
 
 HELLO = """

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
+
 from hosted import RECIPE_HTACCESS, RECIPE_RUN_FCGI, Container, Deploy, Site
 
 APP = """

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from hosted import HOSTS, Answer, Container, Site
 
 # In each private file: where a visitor reads it, something has leaked.
