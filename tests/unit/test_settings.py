@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ocf_flask import settings
 from ocf_flask.errors import SettingError
+from ocf_flask.settings import Cron
 
 
 def read(**values: Any) -> settings.Settings:
@@ -137,6 +138,32 @@ def test_a_name_that_yaml_reads_as_a_number_is_to_be_quoted() -> None:
         ("public", 1.5, "it takes a list."),
         ("code", ["a/../../b"], "is not a path inside the site's directory."),
         ("code", ["*"], "'*' is everything, with what the app itself writes. Name what is code, for example data/*.json."),
+        (
+            "source",
+            "flasky",
+            "it takes a directory of the machine that runs Ansible, such as ~/projects/flasky, or the URL of a git repository.",
+        ),
+        ("source", "ftp://example.edu/a.git", "or the URL of a git repository."),
+        ("version", "--upload-pack=x", "it takes the name of a branch or tag, or a commit."),
+        ("version", "a..b", "it takes the name of a branch or tag, or a commit."),
+        ("deploy_key", "key", "it takes an absolute path"),
+        ("code_directory", "app", "it takes an absolute path"),
+        ("shared", ["../data"], "is not a path inside the site's directory."),
+        ("shared", ["*.db"], "'*.db' has a * in it. Each is one file, such as app.db, or one directory, such as uploads/."),
+        ("release_command", "flask db upgrade\nrm x", "it takes one command in one line."),
+        ("cron", {"tidy": "flask tidy"}, "it takes a list."),
+        ("cron", ["flask tidy"], "'flask tidy' is not a scheduled command. Each has a name, a schedule and a command"),
+        ("cron", [{"name": "tidy", "schedule": "@daily"}], "is not a scheduled command."),
+        ("cron", [{"name": "a b", "schedule": "@daily", "command": "x"}], "'a b' is no name of its own"),
+        ("cron", [{"name": "a", "schedule": "@daily", "command": "x"}] * 2, "'a' is no name of its own"),
+        ("cron", [{"name": "a", "schedule": "daily", "command": "x"}], "'daily' is not a schedule of five fields, nor @hourly"),
+        ("cron", [{"name": "a", "schedule": "* * * *", "command": "x"}], "is not a schedule of five fields"),
+        ("cron", [{"name": "a", "schedule": "@reboot", "command": "x"}], "is not a schedule of five fields"),
+        ("cron", [{"name": "a", "schedule": "@daily", "command": "x\n* * * * * y"}], "is not one command in one line."),
+        ("cron", [{"name": "a", "schedule": "@daily", "command": " "}], "is not one command in one line."),
+        ("cron_host", "a b", "it takes the name of a host."),
+        ("urls", ["club.example.edu"], "'club.example.edu' is not a URL. Write them as https://club.example.edu/{name}/."),
+        ("whole_web_space", "perhaps", "it takes true or false."),
         ("smoke_test", "/login", "it takes a dictionary with the keys path, mode, statuses, timeout."),
         ("smoke_test", [1], "it takes a dictionary with the keys"),
         ("timeouts", 60, "it takes a dictionary with the keys lock, build, live."),
@@ -264,10 +291,61 @@ def test_two_spellings_of_a_path_are_one(written: str, path: str) -> None:
         ("uv", "none", "none"),
         ("requirements", "none", "none"),
         ("server", "", "builtin"),
+        ("source", "git@github.com:alice/flasky.git", "git@github.com:alice/flasky.git"),
+        ("source", "~/My Projects/flasky", "~/My Projects/flasky"),
+        ("version", 2, "2"),
+        ("shared", "app.db,uploads/", ("app.db", "uploads/")),
+        ("env", {"A": 1, "B": True, "C": None, "D": "x\n'$\"é", "E": 1.5}, {"A": "1", "B": "true", "C": "", "D": "x\n'$\"é", "E": "1.5"}),
+        ("env", "", {}),
+        (
+            "cron",
+            [{"name": "a", "schedule": "*/5 0-6 1,15 JAN mon", "command": "flask a"}],
+            (Cron("a", "*/5 0-6 1,15 JAN mon", "flask a"),),
+        ),
+        ("urls", "https://club.example.edu", ("https://club.example.edu/",)),
+        ("whole_web_space", "yes", True),
+        ("whole_web_space", "false", False),
+        ("whole_web_space", True, True),
     ],
 )
 def test_what_a_user_means_is_understood(key: str, written: Any, value: object) -> None:
     assert getattr(read(**{key: written}), key) == value
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        ("SECRET_KEY=hunter22", "ocf_flask_env is not a dictionary: it takes variables with their values, such as {SECRET_KEY: '...'}."),
+        ({"SECRET-KEY": "hunter22"}, "ocf_flask_env has the name 'SECRET-KEY': a variable has letters, digits and _, no digit first."),
+        ({"SECRET_KEY": ["hunter22"]}, "ocf_flask_env.SECRET_KEY is not text. Write it in quotes, as in SECRET_KEY: '...'"),
+        ({"SECRET_KEY": "hunter22\0"}, "ocf_flask_env.SECRET_KEY is not text."),
+    ],
+)
+def test_what_is_wrong_with_the_environment_is_said_without_its_values(env: Any, message: str) -> None:
+    found = refusal(env=env)
+    assert found.startswith(message) and "hunter22" not in found
+
+
+def test_the_environment_is_neither_recorded_nor_shown() -> None:
+    found = read(env={"SECRET_KEY": "hunter22"})
+    assert "hunter22" not in repr(found) + str(found.recorded())
+
+
+@pytest.mark.parametrize(
+    ("source", "is_managed", "is_repository"),
+    [
+        ("", False, False),
+        ("/srv/flasky", True, False),
+        ("~/flasky", True, False),
+        ("https://github.com/alice/flasky", True, True),
+        ("ssh://git@example.edu/flasky", True, True),
+        ("file:///srv/flasky.git", True, True),
+        ("git@github.com:alice/flasky.git", True, True),
+    ],
+)
+def test_a_source_is_a_directory_or_a_repository(source: str, is_managed: bool, is_repository: bool) -> None:
+    found = read(source=source)
+    assert (found.is_managed, found.is_repository) == (is_managed, is_repository)
 
 
 def test_an_entry_goes_before_the_variables() -> None:

@@ -298,7 +298,7 @@ def _read(name: str, reader: _Reader) -> Settings:
         version=reader.text("version", "", _VERSION, "it takes the name of a branch or tag, or a commit."),
         deploy_key=_path(reader, "deploy_key", path_rule),
         code_directory=_path(reader, "code_directory", path_rule),
-        shared=_names(reader, "shared", default.shared),
+        shared=_shared(reader, default.shared),
         app=_app(reader, default.app),
         env=_env(reader),
         release_command=reader.text("release_command", "", None, "it takes one command in one line."),
@@ -338,10 +338,18 @@ def _path(reader: _Reader, key: str, rule: str) -> str:
 def _source(reader: _Reader) -> str:
     rule = "it takes a directory of the machine that runs Ansible, such as ~/projects/flasky, or the URL of a git repository."
     value = reader.text("source", "", None, rule)
-    if value and not _REPOSITORY.fullmatch(value) and not (value.startswith(("/", "~/"))):
+    if value and not _REPOSITORY.fullmatch(value) and not value.startswith(("/", "~/")):
         reader.wrong("source", rule)
         return ""
     return value
+
+
+def _shared(reader: _Reader, default: tuple[str, ...]) -> tuple[str, ...]:
+    names = _names(reader, "shared", default)
+    for one in names:
+        if "*" in one:
+            reader.wrong("shared", f"{one!r} has a * in it. Each is one file, such as app.db, or one directory, such as uploads/.")
+    return names
 
 
 def _env(reader: _Reader) -> dict[str, str]:
