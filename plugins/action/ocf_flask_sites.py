@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -36,7 +38,7 @@ class ActionModule(ActionBase):
             **self._task.args,
         }
         with _without_garbage_collection():
-            result.update(self._execute_module(module_name=self._task.action, module_args=arguments, task_vars=variables))
+            result.update(self._carry_out(arguments, variables))
         report = result.pop("report", None)
         if report:
             several = len(variables.get("ansible_play_hosts_all", [])) > 1
@@ -50,6 +52,41 @@ class ActionModule(ActionBase):
             # Made from the module's own message, which it would have Ansible print.
             result.pop("exception", None)
         return result
+
+    def _carry_out(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """Run the module; once more with what it lacks of the directories on this machine that sites are deployed from."""
+        source = _source()
+        arguments["variables"], credentials = source.without_credentials(arguments["variables"])
+        if credentials:
+            arguments["credentials"] = credentials
+        if arguments.get("verb", "deploy") == "deploy" and "kit" in arguments:
+            names = source.directories(arguments["variables"], arguments.get("site", ""), arguments.get("owner", ""))
+            if names:
+                arguments["sources"] = source.listings(names)
+        result: dict[str, Any] = self._execute_module(module_name=self._task.action, module_args=arguments, task_vars=variables)
+        missing = result.pop("missing", None)
+        if not missing:
+            return result
+        with tempfile.TemporaryDirectory() as directory:
+            archive = os.path.join(directory, "code.zip")
+            try:
+                source.pack(arguments["sources"], set(missing), archive)
+            except (source.SourceError, OSError) as error:
+                return {"failed": True, "msg": str(error)}
+            arguments["archive"] = self._send(archive)
+        try:
+            result = self._execute_module(module_name=self._task.action, module_args=arguments, task_vars=variables)
+        finally:
+            self._remove_tmp_path(self._connection._shell.tmpdir)
+        return result
+
+    def _send(self, path: str) -> str:
+        """Copy a file to the host; where it lies there, for the account that the module runs as."""
+        directory = self._make_tmp_path()
+        remote: str = self._connection._shell.join_path(directory, os.path.basename(path))
+        self._transfer_file(path, remote)
+        self._fixup_perms2((directory, remote))
+        return remote
 
     def _elsewhere(self, variables: Mapping[str, Any]) -> list[str]:
         """The names of the sites of the play's other hosts, so that -e site=NAME is no error where there is none."""
@@ -66,6 +103,16 @@ class ActionModule(ActionBase):
         if os.path.exists(os.path.join(os.path.dirname(sys.prefix), "tools", "play")):
             found["again"] = "make {verb} site={name}"
         return found
+
+
+def _source() -> Any:
+    """What is to be known of directories on this machine: a file beside this one, which a plain checkout cannot import."""
+    path = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "plugin_utils", "ocf_flask_source.py")
+    spec = importlib.util.spec_from_file_location("ocf_flask_source", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @contextmanager

@@ -62,6 +62,18 @@ options:
         description: The text of the stand-in for pip that goes into each virtualenv.
         type: str
         required: true
+  sources:
+    description: Of each directory on the controller that sites are deployed from, its files with their marks. The action plugin makes it.
+    type: dict
+    default: {}
+  archive:
+    description: The path of an archive with the contents of those files that this machine lacks. The action plugin sends it.
+    type: path
+    default: ""
+  credentials:
+    description: The URLs of repositories with their credentials, encoded. The action plugin makes it.
+    type: str
+    default: ""
   uv:
     description: Paths at which uv may be, tried in turn before C(PATH).
     type: list
@@ -124,6 +136,12 @@ sites:
       detail: ""
       advice: ""
       seconds: 1.4
+missing:
+  description: The digests of what this machine lacks of O(sources), before anything is done.
+  returned: when something is missing
+  type: list
+  elements: str
+  sample: [2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae]
 report:
   description: The same for people.
   returned: unless the run as a whole was refused
@@ -152,6 +170,9 @@ def main() -> None:
             "elsewhere": {"type": "list", "elements": "str", "default": []},
             "verb": {"type": "str", "choices": list(engine.VERBS), "default": "deploy"},
             "kit": {"type": "dict", "required": True, "options": {name: {"type": "str", "required": True} for name in KIT}},
+            "sources": {"type": "dict", "default": {}},
+            "archive": {"type": "path", "default": ""},
+            "credentials": {"type": "str", "default": "", "no_log": True},
             "uv": {"type": "list", "elements": "str", "default": []},
             "again": {"type": "str", "default": "ansible-playbook playbooks/{verb}.yml -e site={name}"},
         },
@@ -159,9 +180,14 @@ def main() -> None:
     )
     given = module.params
     kit = engine.Kit(**given["kit"], uv=tuple(given["uv"]), again=given["again"])
-    run = engine.Run(given["variables"], given["site"], given["owner"], given["elsewhere"])
+    variables = engine.with_credentials(given["variables"], given["credentials"])
+    run = engine.Run(variables, given["site"], given["owner"], given["elsewhere"])
     try:
-        outcomes = engine.execute(run, engine.verb(given["verb"], kit, engine.Asked(), check=module.check_mode))
+        brought = engine.brought(given["sources"], given["archive"])
+        missing = engine.missing(run, brought) if given["sources"] and not given["archive"] else []
+        if missing:
+            module.exit_json(changed=False, missing=missing)
+        outcomes = engine.execute(run, engine.verb(given["verb"], kit, engine.Asked(brought=brought), check=module.check_mode))
     except engine.SettingError as error:
         module.fail_json(msg=error.message)
     module.exit_json(**engine.result(outcomes, given["again"]))

@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import ocf_flask_source
 from ocf_flask import settings, sites
+from ocf_flask import source as sources
 from ocf_flask.outcome import Outcome
+from ocf_flask.revision import Brought
 from ocf_flask.site import Kit
 
 APP = 'from flask import Flask\n\napp = Flask(__name__)\n\n\n@app.route("/")\ndef index():\n    return "{0}"\n'
@@ -31,7 +34,20 @@ class Site:
         return settings.read({"name": "flasky"}, {**self.base, **more})
 
     def deploy(self, *, check: bool = False, **more: Any) -> Outcome:
-        return sites.deploy(self.settings(**more), self.kit, check=check)
+        source = more.get("source", "")
+        brought = self.brought(source) if source.startswith("/") else Brought()
+        return sites.deploy(self.settings(**more), self.kit, sites.Asked(brought=brought), check=check)
+
+    def brought(self, source: str) -> Brought:
+        """What the controller would bring of a directory: its list, and an archive of what is missing."""
+        found = ocf_flask_source.listings([source])
+        lacking = sources.missing(self.settings(source=source), Brought(found)) if "files" in found[source] else []
+        self.travelled = len(lacking)
+        if not lacking:
+            return Brought(found)
+        archive = self.private.parent / "code.zip"
+        ocf_flask_source.pack(found, set(lacking), str(archive))
+        return sites.brought(found, str(archive))
 
     def deployed(self, **more: Any) -> Outcome:
         outcome = self.deploy(**more)

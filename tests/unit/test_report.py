@@ -28,6 +28,7 @@ def test_a_deploy_says_what_a_student_wants_to_know() -> None:
     assert "  directory  made\n" in said
     assert "  code       a.py changed\n" in said
     assert "edit the files in /home/alice/public_html/flasky, then:" in said
+    assert "Next time  push to https://x/y, then:" in report.lines([replace(DONE, next_time="push to https://x/y")], AGAIN)
     assert "then: make deploy site=flasky" in said
 
 

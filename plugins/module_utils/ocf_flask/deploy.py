@@ -13,15 +13,31 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from . import code, explain, files, live, observe, permissions, plan, release, smoke, switch, virtualenv
+from . import (
+    code,
+    explain,
+    files,
+    live,
+    observe,
+    permissions,
+    plan,
+    publish,
+    release,
+    shared,
+    smoke,
+    source,
+    switch,
+    tree,
+    virtualenv,
+)
 from .errors import SiteError
 from .lock import locked
 from .outcome import Outcome
-from .site import Site
+from .site import Site, with_code
 
 
 def carry_out(site: Site, outcome: Outcome) -> None:
@@ -37,14 +53,17 @@ def carry_out(site: Site, outcome: Outcome) -> None:
         where.private.chmod(0o700)
     with locked(where.lock, site.settings.timeouts.lock):
         # Another deploy may have ended while this one waited.
-        view = observe.look(site)
-        explain.describe(site, view, outcome)
-        if view.plan.empty:
-            return
-        _sweep(site, view)
+        site = source.settled(site)
+        _sweep(site)
         for directory in (where.releases, where.log, where.temporary):
             directory.mkdir(mode=0o700, exist_ok=True)
         try:
+            if site.awaits_code:
+                site = source.stage(site, where.temporary / "app", where.repository)
+            view = observe.look(site)
+            explain.describe(site, view, outcome)
+            if view.plan.empty:
+                return
             with ExitStack() as on_error:
                 _make_directory(site, view, on_error)
                 manifest = view.live
@@ -55,9 +74,13 @@ def carry_out(site: Site, outcome: Outcome) -> None:
                 token = _token(site)
                 # Before anything that visitors could notice.
                 before = live.ask(site.url, token)
+                manifest = _publish(site, view, manifest, outcome, on_error)
                 _set_permissions(site, on_error)
                 switch.switch(site, view, manifest, outcome, switch.Question(token, before), on_error)
                 on_error.pop_all()
+            publish.forget_replaced(site, view.observed.static.todo)
+            if not view.plan.release and view.live:
+                publish.retract(where, {name: view.live.published[name] for name in view.observed.static.stale}, [])
         finally:
             shutil.rmtree(where.temporary, ignore_errors=True)
         release.mark_live(where, manifest.id, view.live.id if view.live else "")
@@ -67,16 +90,33 @@ def carry_out(site: Site, outcome: Outcome) -> None:
         _tidy(site, manifest.id)
 
 
-def _sweep(site: Site, view: observe.View) -> None:
+def _sweep(site: Site) -> None:
     """Take away what an interrupted deploy left: half releases, temporary files."""
     where = site.places
+    live_release = release.last_live(where)
     shutil.rmtree(where.temporary, ignore_errors=True)
     for path in (where.new_run_fcgi, where.new_htaccess, where.old_htaccess):
         path.unlink(missing_ok=True)
-    named = view.live.id if view.live else ""
+    named = live_release.id if live_release else ""
     for identity, age in release.ages(where).items():
         if age is None and identity != named:
+            half = release.read(where.release(identity))
+            if half:
+                publish.sweep(where, half, live_release)
             release.remove(where.release(identity))
+
+
+def _publish(site: Site, view: observe.View, manifest: release.Manifest, outcome: Outcome, on_error: ExitStack) -> release.Manifest:
+    """Copy static files into the web space; the record of that comes first, so that nothing is there that is nobody's."""
+    found = view.observed.static
+    if not found.differs:
+        return manifest
+    if not view.plan.release:
+        on_error.callback(release.write, site.places.release(manifest.id), manifest)
+        manifest = replace(manifest, published=publish.claim(site.code, found, view.live))
+        release.write(site.places.release(manifest.id), manifest)
+    publish.put(site, site.code_directory(manifest.id), found, manifest.published, outcome.notes.append, on_error)
+    return manifest
 
 
 def _token(site: Site) -> str:
@@ -120,11 +160,10 @@ def _new_release(site: Site, view: observe.View, outcome: Outcome, on_error: Exi
     path = site.places.release(identity)
     path.mkdir(mode=0o700)
     on_error.callback(_remove_unless_live, site, path)
+    site = _put_code(site, view, path, outcome, on_error)
     _make_virtualenv(site, view, path / "venv")
     (path / "runtime").mkdir(mode=0o700)
     files.write_new(path / "runtime" / "ocf_flask_runtime.py", site.kit.runtime.encode(), 0o600)
-    code.copy(site.code, view.wanted.inputs["code"], path / "app")
-    code.forget_bytecode(site.code, view.wanted.inputs["code"], view.live.inputs["code"] if view.live else {})
     run_fcgi = observe.run_fcgi_of(site, identity)
     files.write_new(path / "run.fcgi", run_fcgi, 0o600)
     files.write_new(site.places.new_run_fcgi, run_fcgi, 0o700)
@@ -141,11 +180,42 @@ def _new_release(site: Site, view: observe.View, outcome: Outcome, on_error: Exi
         tested=outcome.tested,
         settings=site.settings.recorded(),
         interpreter=asdict(view.wanted.interpreter),
+        published=publish.claim(site.code, view.observed.static, view.live),
     )
     release.write(path, manifest)
     outcome.flask = packages.get("flask", "")
     outcome.changes["packages"] = explain.package_changes(view.live.packages if view.live else {}, packages)
     return manifest
+
+
+def _put_code(site: Site, view: observe.View, path: Path, outcome: Outcome, on_error: ExitStack) -> Site:
+    """The release's own copy of the code: from now on the site's, when it is managed."""
+    names, app = view.wanted.inputs["code"], path / "app"
+    if not site.settings.is_managed:
+        code.copy(site.code, names, app)
+        code.forget_bytecode(site.code, names, view.live.inputs["code"] if view.live else {})
+        return site
+    _save_data(site, view, outcome, on_error)
+    if site.awaits_code:
+        os.rename(site.code, app)
+    else:
+        tree.copy(site.code, names, app, without=[inside for inside, _ in shared.names(site, site.code)])
+    site = with_code(site, app)
+    shared.link(site, path, outcome.notes.append, on_error)
+    return site
+
+
+def _save_data(site: Site, view: observe.View, outcome: Outcome, on_error: ExitStack) -> None:
+    """What the application has written where the next release does not find it."""
+    if view.live is None:
+        return
+    was_managed = bool(view.live.inputs.get("source"))
+    app = site.places.release(view.live.id) / "app" if was_managed else site.places.site
+    taken = shared.take_over(site, app, on_error)
+    if taken:
+        outcome.notes.append(f"{', '.join(taken)} copied from {app} to {site.places.shared}, where the app finds it from now on")
+    if was_managed:
+        shared.refuse_loss(site, app, view.live.inputs["code"])
 
 
 def _remove_unless_live(site: Site, path: Path) -> None:
@@ -232,6 +302,7 @@ def _repair_links(site: Site, identity: str) -> None:
 def _tidy(site: Site, identity: str) -> None:
     """Remove what nothing needs any more: old releases, links to a ``run.fcgi`` replaced long ago."""
     where = site.places
+    publish.tidy(where, identity, release.ages(where))
     for old in release.removable(release.ages(where), identity, site.settings.keep):
         release.remove(where.release(old))
     switch.forget_replaced(where)

@@ -18,6 +18,7 @@ _SHOWN = 500
 def describe(site: Site, view: observe.View, outcome: Outcome) -> None:
     """Everything about the outcome that is known before anything is done."""
     outcome.owner, outcome.url, outcome.directory = site.owner.name, site.url, str(site.places.site)
+    outcome.next_time = _next_time(site)
     outcome.python = site.needs.interpreter.version
     outcome.changes = {}
     for change in view.plan.changes:
@@ -59,6 +60,7 @@ def _notes(site: Site, view: observe.View) -> list[str]:
     venv = site.places.venv
     if os.path.lexists(venv) and observe.is_foreign(venv):
         notes.append(f"{venv} is yours and stays as it is; the site runs with {site.places.current}/venv")
+    notes += _source_notes(site, view)
     notes += _permission_notes(site, view.observed.permissions)
     if site.owner.uid == 0:
         notes.append("This is root's own site, and suexec runs no site of root's. To deploy for another account: -e owner=NAME")
@@ -82,6 +84,28 @@ def _asked_for(site: Site, live: release.Manifest, by_hand: Mapping[str, str]) -
     asked = virtualenv.requested(site.places.release(live.id) / "venv")
     named = {name: version for name, version in by_hand.items() if name in asked} or by_hand
     return ", ".join(f"{name}=={version}" for name, version in named.items())
+
+
+def _next_time(site: Site) -> str:
+    """Where a change to the code is made."""
+    if site.settings.is_repository:
+        return f"push to {site.revision.record['repository'] if site.revision else 'the repository'}"
+    return f"edit the files in {site.settings.source if site.settings.is_managed else site.code}"
+
+
+def _source_notes(site: Site, view: observe.View) -> list[str]:
+    notes = list(site.revision.notes) if site.revision else []
+    foreign = view.observed.static.foreign
+    if foreign:
+        notes.append(
+            permissions.counted(foreign, f"of yours in {site.places.site} stay, where a deploy would copy the code's own")
+            + ". To have those: move yours away, and deploy again"
+        )
+    if view.live and view.plan.release and site.settings.is_managed and not view.live.inputs.get("source"):
+        notes.append(f"What is in {site.places.site} stays there, and is no longer what runs")
+    if view.live and view.live.inputs.get("source") and not site.settings.is_managed:
+        notes.append(f"The code in {site.code} is what runs now. What the app wrote before stays in {site.places.shared}")
+    return notes
 
 
 def _diff(site: Site, view: observe.View) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import code, files, htaccess, permissions, plan, release, templates, virtualenv
+from . import code, files, htaccess, permissions, plan, publish, release, templates, tree, virtualenv
 from .errors import SiteError
 from .site import Site
 
@@ -41,7 +41,7 @@ def look(site: Site) -> View:
     present = _read_htaccess(where.htaccess)
     merged = htaccess.merge(present or b"", _htaccess_block(site))
     starter = live is None and _needs_starter(site)
-    wanted = _wanted(site, merged.content, starter)
+    wanted = _wanted(site, merged.content, starter, live)
     venv = where.release(live.id) / "venv" if live else None
     observed = plan.Observed(
         directory_mode=files.mode(where.site),
@@ -56,6 +56,8 @@ def look(site: Site) -> View:
         expected_run_fcgi=run_fcgi_of(site, live.id) if live else None,
         links_right=live is not None and links_right(site, live.id),
         permissions=permissions.look(site.settings, where),
+        static=publish.look(site, live),
+        staged=site.awaits_code,
     )
     return View(wanted, observed, merged, plan.make(wanted, observed))
 
@@ -98,9 +100,31 @@ def _needs_starter(site: Site) -> bool:
     return not site.settings.is_managed and site.settings.module == STARTER_MODULE and not any(os.path.lexists(path) for path in candidates)
 
 
-def _wanted(site: Site, htaccess_content: bytes, starter: bool) -> plan.Wanted:
+def _code_of(site: Site, live: release.Manifest | None) -> dict[str, str]:
+    if not site.settings.is_managed:
+        return code.find(site.code, site.settings.code) if site.code.is_dir() else {}
+    if live and site.code == site.places.release(live.id) / "app":
+        return dict(live.inputs["code"])
+    return tree.marks(site.code)
+
+
+def _source_of(site: Site, live: release.Manifest | None) -> dict[str, str]:
+    """As a release records it; empty for code that is edited in place."""
+    if not site.settings.is_managed:
+        return {}
+    if live and site.code == site.places.release(live.id) / "app":
+        return dict(live.inputs.get("source", {}))
+    return dict(site.revision.record) if site.revision else {}
+
+
+def _relative(site: Site, path: Path) -> str:
+    """A requirements file's name in a record: managed code lies elsewhere in each release."""
+    return str(path.relative_to(site.code)) if site.settings.is_managed and site.code in path.parents else str(path)
+
+
+def _wanted(site: Site, htaccess_content: bytes, starter: bool, live: release.Manifest | None) -> plan.Wanted:
     packages = (*_BASE_PACKAGES[site.settings.server], *site.settings.packages)
-    found = code.find(site.code, site.settings.code) if site.code.is_dir() else {}
+    found = _code_of(site, live)
     if starter:
         found = {**found, f"{STARTER_MODULE}.py": files.digest(site.kit.starter)}
     return plan.Wanted(
@@ -109,10 +133,13 @@ def _wanted(site: Site, htaccess_content: bytes, starter: bool) -> plan.Wanted:
             # A newer patch release of the same Python is the same Python.
             "python": {"path": site.needs.interpreter.path, "version": ".".join(site.needs.interpreter.version.split(".")[:2])},
             "packages": list(packages),
-            "requirements": {str(path): files.digest(path.read_bytes()) for path in site.needs.files},
+            "requirements": {_relative(site, path): files.digest(path.read_bytes()) for path in site.needs.files},
             "server": site.settings.server,
             "app": site.settings.app,
+            "source": _source_of(site, live),
             "code": found,
+            # In place nothing is linked, and elsewhere every release anew.
+            "shared": sorted(site.settings.shared) if site.settings.is_managed else [],
             "runtime": files.digest(site.kit.runtime),
             "template": files.digest(site.kit.run_fcgi),
             "pip": files.digest(site.kit.pip),

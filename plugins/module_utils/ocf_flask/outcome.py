@@ -84,7 +84,7 @@ class Outcome(Record):
 
     ``tested`` is the smoke test's ``path``, ``status``, ``seconds`` and ``at``; ``reached`` says why the real
     URL could not confirm the release, and is empty when it did; ``changes`` has sentences by part of the site
-    (`plan.PARTS`); ``diff`` is as Ansible takes it.
+    (`plan.PARTS`); ``next_time`` says what to do before another deploy; ``diff`` is as Ansible takes it.
     """
 
     states: ClassVar[tuple[str, ...]] = (UNCHANGED, WOULD_CHANGE, *DONE.values(), FAILED)
@@ -93,6 +93,7 @@ class Outcome(Record):
     verb: str = "deploy"
     url: str = ""
     directory: str = ""
+    next_time: str = ""
     release: str = ""
     python: str = ""
     flask: str = ""

@@ -125,7 +125,8 @@ class Found:
 
 def look(settings: Settings, places: Places) -> Found:
     """Compare the permissions in a site's directory with what they should be. Changes nothing."""
-    package_static = code.package_static(places.site, settings.module)
+    elsewhere = settings.is_managed or bool(settings.code_directory)
+    package_static = "" if elsewhere else code.package_static(places.site, settings.module)
     return compare(places.site, ("static/", *settings.public, *([f"{package_static}/"] if package_static else [])))
 
 

@@ -103,6 +103,11 @@ class Places:
         return self.private / "shared"
 
     @property
+    def repository(self) -> Path:
+        """What was fetched of the git repository that the code comes from."""
+        return self.private / "repository.git"
+
+    @property
     def temporary(self) -> Path:
         return self.private / "tmp"
 
@@ -142,8 +147,29 @@ def locate(settings: Settings, owner: Account) -> Places:
 
 
 def code_directory(settings: Settings, owner: Account, places: Places) -> Path:
-    """Where the code of a site lies that is edited in place."""
-    return Path(os.path.realpath(_absolute(settings.code_directory, owner))) if settings.code_directory else places.site
+    """Where the code of a site lies that is edited in place.
+
+    :raises SettingError: for a directory that is not there, or where code cannot lie.
+    """
+    if not settings.code_directory:
+        return places.site
+    code = Path(os.path.realpath(_absolute(settings.code_directory, owner)))
+    what = f"ocf_flask_code_directory is {settings.code_directory!r}"
+    if not code.is_dir():
+        raise SettingError(f"{what}, and there is no such directory. Make it, and put the application there: mkdir -p {code}")
+    if code == places.site:
+        raise SettingError(f"{what}, which is the site's directory. Code is there by itself: leave the setting away.")
+    if code in places.site.parents or code in places.private.parents:
+        raise SettingError(f"{what}, and the site's directory is in it, or its private one. Name one with the code alone.")
+    if code == places.private or places.private in code.parents:
+        raise SettingError(f"{what}, which is in the site's own private directory. Name another, for example ~/app")
+    web_space = Path(os.path.realpath(Path(owner.home, "public_html")))
+    for public in (places.site, web_space):
+        if public in code.parents or code == public:
+            raise SettingError(f"{what}, which is in {public}, where visitors may reach it. Name one outside, for example ~/app")
+    if code.stat().st_uid != owner.uid:
+        raise SettingError(f"{what}, and it belongs to {_name(code.stat().st_uid)}. Name one of {owner.name}'s own.")
+    return code
 
 
 def public_url(settings: Settings, owner: Account) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from . import publish, revision
 from .permissions import Found, sentences
 from .release import Manifest
 from .settings import SERVERS, Settings
 from .virtualenv import Interpreter, requirement_name
 
 # The recipe's steps, under which a report shows what changed.
-PARTS = ("directory", "htaccess", "run_fcgi", "virtualenv", "packages", "code", "settings", "permissions")
+PARTS = ("directory", "htaccess", "run_fcgi", "virtualenv", "packages", "code", "static", "settings", "permissions")
 BUILD, UPDATE, CLONE, KEEP = "build", "update", "clone", "keep"
 
 
@@ -35,7 +36,8 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Observed:
-    """One site as it is. ``expected_run_fcgi`` is what the live release's should read."""
+    """One site as it is. ``expected_run_fcgi`` is what the live release's should read; ``staged``: code was brought, because
+    the live release has not all that is wanted."""
 
     directory_mode: int | None
     starter: bool
@@ -49,6 +51,8 @@ class Observed:
     expected_run_fcgi: bytes | None
     links_right: bool
     permissions: Found
+    static: publish.Found = field(default_factory=publish.Found)
+    staged: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,11 @@ class Plan:
     directory: bool
     links: bool
     permissions: bool
+    static: bool = False
 
     @property
     def empty(self) -> bool:
-        return not (self.release or self.htaccess or self.run_fcgi or self.directory or self.links or self.permissions)
+        return not (self.release or self.htaccess or self.run_fcgi or self.directory or self.links or self.permissions or self.static)
 
 
 def make(wanted: Wanted, observed: Observed) -> Plan:
@@ -96,6 +101,8 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
         changes.append(Change("run_fcgi", _run_fcgi_change(observed, release)))
     if not observed.links_right and not release:
         changes.append(Change("virtualenv", "the link venv repaired"))
+    changes += [Change("static", f"{name} {what}") for name, what in observed.static.todo.items()]
+    changes += [Change("static", f"{name} no longer public") for name in (() if release else observed.static.stale)]
     changes += [Change("permissions", what) for what in sentences(observed.permissions.differences)]
     return Plan(
         changes=tuple(sorted(changes, key=lambda change: PARTS.index(change.part))),
@@ -108,6 +115,7 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
         directory=bool(_directory_changes(observed)),
         links=not observed.links_right or release,
         permissions=bool(observed.permissions.differences),
+        static=observed.static.differs,
     )
 
 
@@ -176,9 +184,20 @@ def _input_changes(wanted: Wanted, observed: Observed) -> list[Change]:
     live = observed.live
     count = len(wanted.inputs["code"])
     if live is None:
-        return [Change("code", f"{count} file{'s' if count != 1 else ''}")]
+        return [
+            Change("code", what) for what in (*revision.first(wanted.inputs.get("source", {})), f"{count} file{'s' if count != 1 else ''}")
+        ]
     old, new = live.inputs, wanted.inputs
-    changes = [Change("code", what) for what in differences(old.get("code", {}), new["code"])]
+    changes = [Change("code", what) for what in revision.changes(old.get("source", {}), new.get("source", {}))]
+    changes += [Change("code", what) for what in differences(old.get("code", {}), new["code"])]
+    if observed.staged and not changes:
+        changes.append(Change("code", "put back: the live release's had been changed by hand"))
+    if old.get("shared", []) != new.get("shared", []):
+        changes.append(
+            Change(
+                "settings", f"ocf_flask_shared {', '.join(old.get('shared', [])) or 'nothing'} -> {', '.join(new['shared']) or 'nothing'}"
+            )
+        )
     for kind, setting in _SETTINGS.items():
         if old.get(kind) != new[kind]:
             changes.append(Change("settings", f"{setting} {old.get(kind)} -> {new[kind]}"))

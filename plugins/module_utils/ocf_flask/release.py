@@ -27,7 +27,7 @@ class Manifest:
     """The record of a release, ``manifest.json`` in it. Written last: a release without one is a leftover.
 
     ``inputs`` is all that decided about the release, by kind; ``interpreter`` the fields of the `Interpreter` that
-    ran then; ``packages`` the exact versions that are installed; ``by_hand`` those of them that the owner installed in the virtualenv himself. ``tested`` has
+    ran then; ``published`` the copies that it has in the web space (see `publish`); ``packages`` the exact versions that are installed; ``by_hand`` those of them that the owner installed in the virtualenv himself. ``tested`` has
     the smoke test's ``status``, ``seconds`` and ``at``.
     """
 
@@ -40,6 +40,7 @@ class Manifest:
     tested: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)
     interpreter: dict[str, str] = field(default_factory=dict)
+    published: dict[str, list[object]] = field(default_factory=dict)
 
 
 def timestamp() -> str:
@@ -93,6 +94,9 @@ def _is_sound(manifest: Manifest) -> bool:
     python = manifest.inputs.get("python") if isinstance(manifest.inputs, dict) else None
     maps = (python, manifest.packages, manifest.by_hand, manifest.tested, manifest.settings, manifest.interpreter)
     if not all(isinstance(one, dict) for one in maps) or not all(isinstance(one, str) for one in manifest.interpreter.values()):
+        return False
+    published = manifest.published.values() if isinstance(manifest.published, dict) else [None]
+    if not all(isinstance(one, list) and len(one) == 3 for one in published):
         return False
     return {"path", "version"} <= manifest.inputs["python"].keys() and {"app", "server", "packages"} <= manifest.inputs.keys()
 

@@ -14,6 +14,7 @@ _PARTS = {
     "virtualenv": "virtualenv",
     "packages": "packages",
     "code": "code",
+    "static": "static",
     "settings": "settings",
     "permissions": "permissions",
 }
@@ -53,7 +54,9 @@ def _one(outcome: Outcome, again: str) -> str:
     text = [title, *(f"  {label:<10} {value}" for label, value in rows)]
     text += [f"  Note       {note}." if not note.endswith((".", ")")) else f"  Note       {note}" for note in outcome.notes]
     if outcome.state == DONE["deploy"]:
-        text.append(f"  Next time  edit the files in {outcome.directory}, then: {again.format(verb='deploy', name=outcome.name)}")
+        text.append(
+            f"  Next time  {outcome.next_time or f'edit the files in {outcome.directory}'}, then: {again.format(verb='deploy', name=outcome.name)}"
+        )
     return "\n".join(text)
 
 

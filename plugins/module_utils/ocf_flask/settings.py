@@ -132,15 +132,21 @@ class Settings:
         return bool(_REPOSITORY.fullmatch(self.source))
 
     def recorded(self) -> dict[str, Any]:
-        """As a release records them: without the environment, which lies in a file of its own."""
+        """As a release records them: without the environment, which lies in a file of its own, and without credentials."""
         found = asdict(self)
         del found["env"]
+        found["source"] = without_credentials(self.source)
         return found
 
 
 KEYS = tuple(one.name for one in fields(Settings) if one.name != "name")
 # Variables of the role that are not a setting of a site.
 RUN_VARIABLES = ("sites",)
+
+
+def without_credentials(source: str) -> str:
+    """A repository's URL as it can be shown; a directory as it is."""
+    return re.sub(r"^(https?://)[^/]*@", r"\1", re.sub(r"^(\w+://[^/:@]*):[^/]*@", r"\1@", source))
 
 
 def unknown(names: Sequence[str]) -> list[str]:
@@ -337,11 +343,17 @@ def _path(reader: _Reader, key: str, rule: str) -> str:
 
 def _source(reader: _Reader) -> str:
     rule = "it takes a directory of the machine that runs Ansible, such as ~/projects/flasky, or the URL of a git repository."
-    value = reader.text("source", "", None, rule)
-    if value and not _REPOSITORY.fullmatch(value) and not value.startswith(("/", "~/")):
-        reader.wrong("source", rule)
+    value = reader.get("source")
+    if value is None or value == "":
         return ""
-    return value
+    if isinstance(value, str) and value.isprintable() and _REPOSITORY.fullmatch(value):
+        return value
+    if isinstance(value, str) and value.isprintable() and value.startswith(("/", "~/")):
+        return posixpath.normpath(value)
+    # What was meant for a URL may have a password in it.
+    told = re.sub(r"[^/]*@", "", value) if isinstance(value, str) else value
+    reader.problems.append(f"{reader.label}source is {shown(told)}: {rule}")
+    return ""
 
 
 def _shared(reader: _Reader, default: tuple[str, ...]) -> tuple[str, ...]:

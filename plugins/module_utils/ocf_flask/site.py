@@ -6,10 +6,12 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from . import needs, places, release, virtualenv
 from .errors import SettingError
+from .revision import Revision
 from .settings import Settings
 
 # For owners other than the one who runs the deploy: nothing of root's environment.
@@ -40,7 +42,7 @@ class Kit:
 @dataclass(frozen=True)
 class Site:
     """``env`` is the environment of tools such as pip, not of the application. ``code`` is the directory with the
-    code that is to be deployed, and ``needs`` what that code and the settings ask for."""
+    code that is to be deployed: of managed code the live release's, or, of the ``revision``, a staged one."""
 
     settings: Settings
     kit: Kit
@@ -49,7 +51,20 @@ class Site:
     url: str
     env: Mapping[str, str]
     code: Path
-    needs: needs.Needs
+    revision: Revision | None = None
+
+    @cached_property
+    def needs(self) -> needs.Needs:
+        """What that code and the settings ask for: looked at when it is asked for, because managed code may not be there yet.
+
+        :raises SiteError: for what the code asks for and cannot have.
+        """
+        return needs.read(self.settings, self.owner, self.code, self.env, _known_interpreter(self.places))
+
+    @property
+    def awaits_code(self) -> bool:
+        """Whether its code has to be brought before anything else can be said."""
+        return self.revision is not None and not self.revision.is_live
 
     def code_directory(self, identity: str) -> Path:
         """Where a release of that ID finds its code: in itself when the deploy brings the code, else where it is edited."""
@@ -73,17 +88,19 @@ def open_site(settings: Settings, kit: Kit) -> Site:
     where = places.locate(settings, owner)
     places.check_ownership(where, owner)
     env = _environment(owner, own=kit.own_environment)
-    code = places.code_directory(settings, owner, where)
+    code = _live_code(where) if settings.is_managed else places.code_directory(settings, owner, where)
     url = places.public_url(settings, owner)
-    return Site(settings, kit, owner, where, url, env, code, needs.read(settings, owner, code, env, _known_interpreter(where)))
+    return Site(settings, kit, owner, where, url, env, code)
 
 
 def with_code(site: Site, code: Path) -> Site:
-    """The site with its code in another directory.
+    """The site with its code in another directory."""
+    return replace(site, code=code)
 
-    :raises SiteError: for what that code asks for and cannot have.
-    """
-    return replace(site, code=code, needs=needs.read(site.settings, site.owner, code, site.env, _known_interpreter(site.places)))
+
+def _live_code(where: places.Places) -> Path:
+    live = release.last_live(where)
+    return where.release(live.id) / "app" if live else where.temporary / "app"
 
 
 def _known_interpreter(where: places.Places) -> virtualenv.Interpreter | None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
 
 from . import explain, observe, report, settings
 from .errors import SettingError
-from .outcome import DONE, WOULD_CHANGE, Outcome
+from .outcome import DONE, FAILED, UNCHANGED, WOULD_CHANGE, Outcome, Record, are_texts
+from .revision import Brought, with_credentials
 from .run import Run, Verb, execute, failures
 from .site import Kit, Site, open_site
 
-__all__ = ["VERBS", "Asked", "Kit", "Run", "SettingError", "execute", "result", "verb"]
+__all__ = ["VERBS", "Asked", "Kit", "Run", "SettingError", "brought", "execute", "missing", "result", "verb", "with_credentials"]
 
 VERBS = tuple(DONE)
 # Beyond a site's own time limits: fork, look, switch, tidy.
@@ -22,7 +27,12 @@ _SLACK = 60
 
 @dataclass(frozen=True)
 class Asked:
-    """What a run asks of a verb, besides the sites' settings: of each verb its own."""
+    """What a run asks of a verb, besides the sites' settings: of each verb its own.
+
+    ``brought``: the directories of the controller from which sites are deployed.
+    """
+
+    brought: Brought = field(default_factory=Brought)
 
 
 Work = Callable[[settings.Settings, Kit, Asked, bool], Outcome]
@@ -36,7 +46,9 @@ def verb(name: str, kit: Kit, asked: Asked, *, check: bool) -> Verb[Outcome]:
         return _WORK[name](one, replace(kit, own_environment=me == os.getuid()), asked, check)
 
     def seconds(one: settings.Settings) -> float:
-        return one.timeouts.lock + one.timeouts.build + one.smoke_test.timeout + one.timeouts.live + _SLACK
+        # A repository has as long as a virtualenv.
+        builds = one.timeouts.build * (2 if one.is_repository else 1)
+        return one.timeouts.lock + builds + one.smoke_test.timeout + one.timeouts.live + _SLACK
 
     return Verb(name, work, seconds, Outcome, _LOAD[name])
 
@@ -44,8 +56,16 @@ def verb(name: str, kit: Kit, asked: Asked, *, check: bool) -> Verb[Outcome]:
 def deploy(one: settings.Settings, kit: Kit, asked: Asked = Asked(), check: bool = False) -> Outcome:
     """Bring one site to its wanted state; with ``check``, only say how. Never raises for what is wrong with the site."""
     outcome = Outcome(one.name, owner=one.owner)
-    with outcome.recording():
+    with outcome.recording(), ExitStack() as checking:
         site = open_site(one, kit)
+        if one.is_managed:
+            site = _source().settle(site, asked.brought)
+        if site.awaits_code and not check:
+            _transaction()(site, outcome)
+            return outcome
+        if site.awaits_code:
+            scratch = Path(checking.enter_context(tempfile.TemporaryDirectory(prefix="ocf-flask-")))
+            site = _source().stage(site, scratch / "app", scratch / "repository")
         view = observe.look(site)
         explain.describe(site, view, outcome)
         if view.plan.empty:
@@ -55,6 +75,53 @@ def deploy(one: settings.Settings, kit: Kit, asked: Asked = Asked(), check: bool
         else:
             _transaction()(site, outcome)
     return outcome
+
+
+def brought(sources: Mapping[str, Mapping[str, Any]], archive: str) -> Brought:
+    """What the controller brings; opened before a worker becomes another account.
+
+    :param archive: the path of what it has sent; empty when that is nothing.
+    """
+    if not archive:
+        return Brought(sources)
+    from .archive import Archive
+
+    return Brought(sources, Archive(archive))
+
+
+def missing(run: Run, given: Brought) -> list[str]:
+    """The contents, by digest, that the controller has to bring before the sites of a run can be deployed.
+
+    :raises SettingError: for what is wrong with the run as a whole.
+    """
+
+    def work(one: settings.Settings) -> Needed:
+        found = Needed(one.name, state=UNCHANGED)
+        with found.recording():
+            found.digests = _source().missing(one, given)
+        return found
+
+    looked = execute(run, Verb("look", work, lambda one: _SLACK, Needed, _source))
+    return sorted({digest for found in looked for digest in found.digests})
+
+
+@dataclass
+class Needed(Record):
+    """What a site lacks of the controller's directory. What is wrong with a site, its deploy will say."""
+
+    states: ClassVar[tuple[str, ...]] = (UNCHANGED, FAILED)
+
+    digests: list[str] = field(default_factory=list)
+
+    def is_sound(self) -> bool:
+        return super().is_sound() and are_texts(self.digests)
+
+
+def _source() -> ModuleType:
+    """Imported when it is needed: for managed code."""
+    from . import source
+
+    return source
 
 
 def _transaction() -> Callable[[Site, Outcome], None]:

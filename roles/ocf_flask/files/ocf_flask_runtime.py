@@ -89,6 +89,11 @@ class Site(NamedTuple):
     def release_id(self) -> str:
         return os.path.basename(self.release)
 
+    @property
+    def is_managed(self) -> bool:
+        """Whether the release has code of its own, and with it a link to what its application writes."""
+        return os.path.islink(os.path.join(self.release, "shared"))
+
     def has_token(self, given: str) -> bool:
         """Whether `given` is the deploy's token, as it is at this moment."""
         import hmac
@@ -139,7 +144,9 @@ def prepare_environment(site: Site) -> None:
 
         with open(path, encoding="utf-8") as file:
             os.environ.update(json.load(file))
-    os.chdir(site.directory)
+    if site.is_managed:
+        os.environ["OCF_FLASK_SHARED"] = os.path.join(site.private, "shared")
+    os.chdir(os.path.join(site.release, "app") if site.is_managed else site.directory)
 
 
 class Log:
