@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import observe, permissions, plan, release, virtualenv
+from . import aside, observe, permissions, plan, release, virtualenv
 from .outcome import Outcome
 from .site import Site
 
@@ -25,6 +25,9 @@ def describe(site: Site, view: observe.View, outcome: Outcome) -> None:
     if view.live:
         outcome.release, outcome.tested = view.live.id, dict(view.live.tested)
         outcome.flask = view.observed.installed.get("flask", "")
+    if site.adopted and not view.live:
+        outcome.changes["takeover"] = list(site.adopted.what)
+        outcome.to_declare = site.adopted.lines()
     outcome.notes = _notes(site, view)
     outcome.diff = _diff(site, view)
 
@@ -56,8 +59,15 @@ def _notes(site: Site, view: observe.View) -> list[str]:
     if view.plan.by_hand and view.live:
         named = _asked_for(site, view.live, view.plan.by_hand)
         notes.append(f"Installed by hand, and kept: {named}. To make it last, write it into {site.code}/requirements.txt")
+    if site.adopted and not view.live:
+        notes += site.adopted.notes
     venv = site.places.venv
-    if os.path.lexists(venv) and observe.is_foreign(venv):
+    if aside.is_pending(site.places, site.adopted):
+        if not view.observed.old_virtualenv_due:
+            notes.append(
+                f"{venv} is the virtualenv made by hand. Once no process can use it any more, a deploy renames it and puts the link to ours there"
+            )
+    elif os.path.lexists(venv) and observe.is_foreign(venv):
         notes.append(f"{venv} is yours and stays as it is; the site runs with {site.places.current}/venv")
     notes += _permission_notes(site, view.observed.permissions)
     if site.owner.uid == 0:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import code, files, htaccess, permissions, plan, release, templates, virtualenv
+from . import aside, code, files, htaccess, permissions, plan, release, templates, virtualenv
 from .errors import SiteError
 from .site import Site
 
@@ -48,7 +48,7 @@ def look(site: Site) -> View:
         starter=starter,
         live=live,
         live_python=virtualenv.runs_with(venv) if venv else None,
-        installed=virtualenv.installed(venv) if venv else {},
+        installed=virtualenv.installed(venv) if venv else site.adopted.installed if site.adopted else {},
         htaccess=present,
         run_fcgi=run_fcgi,
         run_fcgi_mode=files.mode(where.run_fcgi) or 0,
@@ -56,6 +56,7 @@ def look(site: Site) -> View:
         expected_run_fcgi=run_fcgi_of(site, live.id) if live else None,
         links_right=live is not None and links_right(site, live.id),
         permissions=permissions.look(site.settings, where),
+        old_virtualenv_due=aside.is_due(where, site.adopted),
     )
     return View(wanted, observed, merged, plan.make(wanted, observed))
 

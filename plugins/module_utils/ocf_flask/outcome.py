@@ -84,7 +84,8 @@ class Outcome(Record):
 
     ``tested`` is the smoke test's ``path``, ``status``, ``seconds`` and ``at``; ``reached`` says why the real
     URL could not confirm the release, and is empty when it did; ``changes`` has sentences by part of the site
-    (`plan.PARTS`); ``diff`` is as Ansible takes it.
+    (`plan.PARTS`); ``diff`` is as Ansible takes it. ``to_declare``: settings, as lines of YAML, that say what a site had
+    that was taken over.
     """
 
     states: ClassVar[tuple[str, ...]] = (UNCHANGED, WOULD_CHANGE, *DONE.values(), FAILED)
@@ -101,6 +102,7 @@ class Outcome(Record):
     changes: dict[str, list[str]] = field(default_factory=dict)
     diff: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    to_declare: str = ""
 
     @property
     def changed(self) -> bool:

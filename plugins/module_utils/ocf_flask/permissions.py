@@ -254,7 +254,7 @@ def _rules(site: Path, public: Sequence[str], entries: Iterable[Entry]) -> Rules
         with contextlib.suppress(OSError):
             needed |= _named(files.read(path) or b"", site)
     expression = re.compile(templates.public_expression(tuple(public)))
-    return Rules(expression, frozenset(needed), os.getuid(), _groups_of_web_server())
+    return Rules(expression, frozenset(needed), os.getuid(), groups_of_web_server())
 
 
 def _named(content: bytes, site: Path) -> set[str]:
@@ -267,7 +267,7 @@ def _named(content: bytes, site: Path) -> set[str]:
     return found
 
 
-def _groups_of_web_server() -> frozenset[int]:
+def groups_of_web_server() -> frozenset[int]:
     try:
         account = pwd.getpwnam(WEB_SERVER)
     except KeyError:

@@ -13,7 +13,7 @@ from .settings import SERVERS, Settings
 from .virtualenv import Interpreter, requirement_name
 
 # The recipe's steps, under which a report shows what changed.
-PARTS = ("directory", "htaccess", "run_fcgi", "virtualenv", "packages", "code", "settings", "permissions")
+PARTS = ("takeover", "directory", "htaccess", "run_fcgi", "virtualenv", "packages", "code", "settings", "permissions")
 BUILD, UPDATE, CLONE, KEEP = "build", "update", "clone", "keep"
 
 
@@ -35,7 +35,8 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Observed:
-    """One site as it is. ``expected_run_fcgi`` is what the live release's should read."""
+    """One site as it is. ``expected_run_fcgi`` is what the live release's should read. ``old_virtualenv_due``: that of a
+    site that was taken over can leave its place."""
 
     directory_mode: int | None
     starter: bool
@@ -49,6 +50,7 @@ class Observed:
     expected_run_fcgi: bytes | None
     links_right: bool
     permissions: Found
+    old_virtualenv_due: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,9 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
     run_fcgi = release or _run_fcgi_wrong(observed)
     if run_fcgi:
         changes.append(Change("run_fcgi", _run_fcgi_change(observed, release)))
-    if not observed.links_right and not release:
+    if observed.old_virtualenv_due:
+        changes.append(Change("virtualenv", "the one made by hand set aside, because nobody runs from it any more"))
+    elif not observed.links_right and not release:
         changes.append(Change("virtualenv", "the link venv repaired"))
     changes += [Change("permissions", what) for what in sentences(observed.permissions.differences)]
     return Plan(
@@ -106,7 +110,7 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
         htaccess=htaccess,
         run_fcgi=run_fcgi,
         directory=bool(_directory_changes(observed)),
-        links=not observed.links_right or release,
+        links=not observed.links_right or release or observed.old_virtualenv_due,
         permissions=bool(observed.permissions.differences),
     )
 

@@ -20,6 +20,7 @@ from .places import Places
 PROCESS_LIFETIME = 3600
 _ID = re.compile(r"\d{8}-\d{6}(-\d+)?")
 _LIVE = "live"
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S UTC"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Manifest:
 
     ``inputs`` is all that decided about the release, by kind; ``interpreter`` the fields of the `Interpreter` that
     ran then; ``packages`` the exact versions that are installed; ``by_hand`` those of them that the owner installed in the virtualenv himself. ``tested`` has
-    the smoke test's ``status``, ``seconds`` and ``at``.
+    the smoke test's ``status``, ``seconds`` and ``at``; ``adopted`` what `adopted.Adopted` records of a site that was taken over.
     """
 
     id: str
@@ -40,11 +41,12 @@ class Manifest:
     tested: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)
     interpreter: dict[str, str] = field(default_factory=dict)
+    adopted: dict[str, Any] = field(default_factory=dict)
 
 
 def timestamp() -> str:
     """Now, as records and reports show it."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return datetime.now(timezone.utc).strftime(TIME_FORMAT)
 
 
 def new_id(places: Places) -> str:
@@ -91,7 +93,7 @@ def read(path: Path) -> Manifest | None:
 def _is_sound(manifest: Manifest) -> bool:
     """Whether a record has the form that `write` gives it: its owner can edit it, and another version may have written it."""
     python = manifest.inputs.get("python") if isinstance(manifest.inputs, dict) else None
-    maps = (python, manifest.packages, manifest.by_hand, manifest.tested, manifest.settings, manifest.interpreter)
+    maps = (python, manifest.packages, manifest.by_hand, manifest.tested, manifest.settings, manifest.interpreter, manifest.adopted)
     if not all(isinstance(one, dict) for one in maps) or not all(isinstance(one, str) for one in manifest.interpreter.values()):
         return False
     return {"path", "version"} <= manifest.inputs["python"].keys() and {"app", "server", "packages"} <= manifest.inputs.keys()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import needs, places, release, virtualenv
+from . import adopted, needs, places, release, virtualenv
 from .errors import SettingError
 from .settings import Settings
 
@@ -40,7 +40,8 @@ class Kit:
 @dataclass(frozen=True)
 class Site:
     """``env`` is the environment of tools such as pip, not of the application. ``code`` is the directory with the
-    code that is to be deployed, and ``needs`` what that code and the settings ask for."""
+    code that is to be deployed, and ``needs`` what that code and the settings ask for. ``adopted``: what it had when it
+    was made by hand, and ``settings`` include. ``is_new``: no release of it is there."""
 
     settings: Settings
     kit: Kit
@@ -50,6 +51,8 @@ class Site:
     env: Mapping[str, str]
     code: Path
     needs: needs.Needs
+    adopted: adopted.Adopted | None = None
+    is_new: bool = False
 
     def code_directory(self, identity: str) -> Path:
         """Where a release of that ID finds its code: in itself when the deploy brings the code, else where it is edited."""
@@ -73,9 +76,13 @@ def open_site(settings: Settings, kit: Kit) -> Site:
     where = places.locate(settings, owner)
     places.check_ownership(where, owner)
     env = _environment(owner, own=kit.own_environment)
+    live = release.last_live(where)
+    found = adopted.recorded(live)
+    settings = adopted.below(settings, found)
     code = places.code_directory(settings, owner, where)
     url = places.public_url(settings, owner)
-    return Site(settings, kit, owner, where, url, env, code, needs.read(settings, owner, code, env, _known_interpreter(where)))
+    wants = needs.read(settings, owner, code, env, _known_interpreter(live))
+    return Site(settings, kit, owner, where, url, env, code, wants, found, live is None)
 
 
 def with_code(site: Site, code: Path) -> Site:
@@ -83,11 +90,12 @@ def with_code(site: Site, code: Path) -> Site:
 
     :raises SiteError: for what that code asks for and cannot have.
     """
-    return replace(site, code=code, needs=needs.read(site.settings, site.owner, code, site.env, _known_interpreter(site.places)))
+    return replace(
+        site, code=code, needs=needs.read(site.settings, site.owner, code, site.env, _known_interpreter(release.last_live(site.places)))
+    )
 
 
-def _known_interpreter(where: places.Places) -> virtualenv.Interpreter | None:
-    live = release.last_live(where)
+def _known_interpreter(live: release.Manifest | None) -> virtualenv.Interpreter | None:
     try:
         return virtualenv.Interpreter(**live.interpreter) if live else None
     except TypeError:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from . import files, permissions, places, process, release, settings, smoke, virtualenv
+from . import files, permissions, places, process, release, settings, smoke, takeover, virtualenv
 from .errors import SettingError, SiteError
 from .outcome import FAILED, Record, are_texts, is_test
 from .site import owner_of
@@ -28,7 +28,7 @@ class Status(Record):
 
     ``python_runs``: whether the virtualenv's interpreter does. ``disk``: bytes in the site directory and the private
     one, in blocks. ``tested`` is a smoke test made now, as `Outcome.tested`, and ``problem`` why it failed;
-    ``log`` the last lines of the site's own log, from the file ``log_file``.
+    ``log`` the last lines of the site's own log, from the file ``log_file``. ``taken_over``: when a site made by hand was.
     """
 
     states: ClassVar[tuple[str, ...]] = (DEPLOYED, ABSENT, FOREIGN, FAILED)
@@ -50,6 +50,7 @@ class Status(Record):
     log_file: str = ""
     log: str = ""
     notes: list[str] = field(default_factory=list)
+    taken_over: str = ""
 
     def is_sound(self) -> bool:
         return super().is_sound() and is_test(self.tested) and are_texts(self.notes) and are_texts(self.packages.values())
@@ -77,13 +78,26 @@ def look_up(wanted: settings.Settings, *, test: bool, log_lines: int) -> Status:
                 _test(found, deployed, where)
         elif where.run_fcgi.exists():
             found.state = FOREIGN
+            found.notes.append(_outlook(wanted, owner, where))
     return found
+
+
+def _outlook(wanted: settings.Settings, owner: places.Account, where: places.Places) -> str:
+    """What a deploy would make of a site that it has not made."""
+    try:
+        adopted = takeover.look(wanted, owner, where)
+    except SiteError as error:
+        return f"A deploy leaves it alone. {error.message}"
+    if adopted is None:
+        return "Its run.fcgi is a deploy's, but its releases are gone: deploy again"
+    return f"A deploy can take it over: {', '.join(adopted.what)}"
 
 
 def _describe_release(found: Status, manifest: release.Manifest, where: places.Places) -> None:
     venv = where.release(manifest.id) / "venv"
     found.state, found.release, found.deployed = DEPLOYED, manifest.id, manifest.created
     found.app, found.server = str(manifest.inputs["app"]), str(manifest.inputs["server"])
+    found.taken_over = str(manifest.adopted.get("on", ""))
     found.releases = len([age for age in release.ages(where).values() if age is not None])
     found.packages = virtualenv.installed(venv)
     found.python = str(manifest.inputs["python"]["version"])
