@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import aside, observe, permissions, plan, release, virtualenv
+from . import aside, observe, permissions, plan, release, virtualenv, web_space
 from .outcome import Outcome
 from .site import Site
 
@@ -18,6 +18,7 @@ _SHOWN = 500
 def describe(site: Site, view: observe.View, outcome: Outcome) -> None:
     """Everything about the outcome that is known before anything is done."""
     outcome.owner, outcome.url, outcome.directory = site.owner.name, site.url, str(site.places.site)
+    outcome.urls = list(site.urls)
     outcome.python = site.needs.interpreter.version
     outcome.changes = {}
     for change in view.plan.changes:
@@ -59,8 +60,11 @@ def _notes(site: Site, view: observe.View) -> list[str]:
     if view.plan.by_hand and view.live:
         named = _asked_for(site, view.live, view.plan.by_hand)
         notes.append(f"Installed by hand, and kept: {named}. To make it last, write it into {site.code}/requirements.txt")
+    notes += site.url_notes
     if site.adopted and not view.live:
         notes += site.adopted.notes
+    if site.settings.whole_web_space and not view.live:
+        notes += web_space.notes(site.places.site, site.settings.public)
     venv = site.places.venv
     if aside.is_pending(site.places, site.adopted):
         if not view.observed.old_virtualenv_due:

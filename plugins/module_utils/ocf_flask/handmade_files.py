@@ -43,10 +43,11 @@ _TEMPLATE = b"{%"
 
 @dataclass(frozen=True)
 class Found:
-    """``public``: further entries for ocf_flask_public. ``changed``: a sentence for each URL that is no file's any more."""
+    """``public``: further entries for ocf_flask_public. ``changed``: a sentence for each URL that is no file's any more, and ``lost`` these files."""
 
     public: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 # What becomes of a file that visitors could get: it stays one, or not; a program was run; of the rest nobody is told.
@@ -76,7 +77,8 @@ def decide(found: Sequence[File]) -> Found:
     usable = [one for one in _patterns(found) if _is_usable(one)]
     expression = re.compile(templates.public_expression(tuple(usable))) if usable else None
     kept = {one.name for one in found if one.stays and expression and expression.fullmatch(one.name)}
-    return Found(tuple(usable), tuple(_sentence(one) for one in found if one.fate != PRIVATE and one.name not in kept))
+    lost = [one for one in found if one.fate != PRIVATE and one.name not in kept]
+    return Found(tuple(usable), tuple(map(_sentence, lost)), tuple(one.name for one in lost))
 
 
 def _sentence(one: File) -> str:

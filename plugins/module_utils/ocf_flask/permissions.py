@@ -239,8 +239,11 @@ def _walk(site: str) -> Iterator[Entry]:
             for found in entries:
                 with contextlib.suppress(FileNotFoundError):
                     name = below + found.name
+                    is_directory = found.is_dir(follow_symlinks=False)
+                    if is_directory and os.path.lexists(f"{site}/{name}/run.fcgi"):
+                        continue
                     yield _entry(name, found.stat(follow_symlinks=False))
-                    if found.is_dir(follow_symlinks=False) and not os.path.lexists(f"{site}/{name}/run.fcgi"):
+                    if is_directory:
                         pending.append(name + "/")
 
 

@@ -48,6 +48,7 @@ def _one(outcome: Outcome, again: str) -> str:
         WOULD_CHANGE: f"{outcome.name} would be changed (check mode: nothing was).",
     }.get(outcome.state, f"{outcome.name} is {outcome.state}.")
     rows = [("URL", f"{outcome.url}{f'  ({outcome.reached})' if outcome.reached else ''}")]
+    rows += [("Also at", ", ".join(outcome.urls))] if outcome.urls else []
     rows.append(("Runs on", f"Python {outcome.python}{f', Flask {outcome.flask}' if outcome.flask else ''}"))
     rows += _tested(outcome)
     rows += _changes(outcome)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import adopted, needs, places, release, virtualenv
+from . import adopted, needs, places, release, vhosts, virtualenv
 from .errors import SettingError
 from .settings import Settings
 
@@ -41,7 +41,8 @@ class Kit:
 class Site:
     """``env`` is the environment of tools such as pip, not of the application. ``code`` is the directory with the
     code that is to be deployed, and ``needs`` what that code and the settings ask for. ``adopted``: what it had when it
-    was made by hand, and ``settings`` include. ``is_new``: no release of it is there."""
+    was made by hand, and ``settings`` include. ``is_new``: no release of it is there. ``urls``: those on virtual
+    hosts, and ``url_notes`` what to know of them."""
 
     settings: Settings
     kit: Kit
@@ -53,6 +54,8 @@ class Site:
     needs: needs.Needs
     adopted: adopted.Adopted | None = None
     is_new: bool = False
+    urls: tuple[str, ...] = ()
+    url_notes: tuple[str, ...] = ()
 
     def code_directory(self, identity: str) -> Path:
         """Where a release of that ID finds its code: in itself when the deploy brings the code, else where it is edited."""
@@ -82,7 +85,8 @@ def open_site(settings: Settings, kit: Kit) -> Site:
     code = places.code_directory(settings, owner, where)
     url = places.public_url(settings, owner)
     wants = needs.read(settings, owner, code, env, _known_interpreter(live))
-    return Site(settings, kit, owner, where, url, env, code, wants, found, live is None)
+    others, notes = vhosts.urls(settings, owner, where, url)
+    return Site(settings, kit, owner, where, url, env, code, wants, found, live is None, tuple(others), tuple(notes))
 
 
 def with_code(site: Site, code: Path) -> Site:

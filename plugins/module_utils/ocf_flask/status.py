@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from . import files, permissions, places, process, release, settings, smoke, takeover, virtualenv
+from . import files, permissions, places, process, release, settings, smoke, takeover, vhosts, virtualenv
 from .errors import SettingError, SiteError
 from .outcome import FAILED, Record, are_texts, is_test
 from .site import owner_of
@@ -29,6 +29,7 @@ class Status(Record):
     ``python_runs``: whether the virtualenv's interpreter does. ``disk``: bytes in the site directory and the private
     one, in blocks. ``tested`` is a smoke test made now, as `Outcome.tested`, and ``problem`` why it failed;
     ``log`` the last lines of the site's own log, from the file ``log_file``. ``taken_over``: when a site made by hand was.
+    ``urls``: those on virtual hosts.
     """
 
     states: ClassVar[tuple[str, ...]] = (DEPLOYED, ABSENT, FOREIGN, FAILED)
@@ -51,9 +52,10 @@ class Status(Record):
     log: str = ""
     notes: list[str] = field(default_factory=list)
     taken_over: str = ""
+    urls: list[str] = field(default_factory=list)
 
     def is_sound(self) -> bool:
-        return super().is_sound() and is_test(self.tested) and are_texts(self.notes) and are_texts(self.packages.values())
+        return super().is_sound() and is_test(self.tested) and are_texts([*self.notes, *self.urls]) and are_texts(self.packages.values())
 
 
 def look_up(wanted: settings.Settings, *, test: bool, log_lines: int) -> Status:
@@ -66,6 +68,7 @@ def look_up(wanted: settings.Settings, *, test: bool, log_lines: int) -> Status:
         owner = owner_of(wanted)
         where = places.locate(wanted, owner)
         found.owner, found.url, found.directory = owner.name, places.public_url(wanted, owner), str(where.site)
+        found.urls, found.notes = vhosts.urls(wanted, owner, where, found.url)
         found.disk = _disk(where.site) + _disk(where.private)
         found.log_file = str(where.log / _LOGS[-1])
         found.log = "\n".join(_last_lines(where.log, log_lines))

@@ -36,6 +36,7 @@ def _one(site: Status) -> str:
     if site.state == FAILED:
         return failure(site, f"{site.name} could not be looked at.")
     rows = [("URL", site.url), ("Owner", site.owner), ("Directory", f"{site.directory}  ({_megabytes(site.disk)} with its releases)")]
+    rows[1:1] = [("Also at", ", ".join(site.urls))] if site.urls else []
     if site.state == DEPLOYED:
         flask = site.packages.get("flask")
         others = ", ".join(f"{name} {version}" for name, version in site.packages.items() if name != "flask")
