@@ -227,3 +227,26 @@ def test_a_run_fcgi_that_is_no_file_is_refused(ordinary: Settings, alice: places
     where.run_fcgi.symlink_to("elsewhere")
     with pytest.raises(SiteError, match=r"run\.fcgi is not a plain file\. Rename it: mv "):
         places.check_ownership(where, alice)
+
+
+def test_a_site_may_be_the_web_space_when_both_settings_say_so(service: Settings, alice: places.Account, root: Path) -> None:
+    wanted = replace(service, directory="~/public_html", whole_web_space=True)
+    assert places.locate(wanted, alice).site == root / "web" / "a" / "alice"
+    assert places.public_url(wanted, alice) == "https://www.ocf.berkeley.edu/~alice/"
+
+
+def test_without_saying_so_the_web_space_is_no_site(service: Settings, alice: places.Account) -> None:
+    assert "which is more than one site's directory" in refusal(replace(service, directory="~/public_html"), alice)
+
+
+@pytest.mark.parametrize("directory", ["", "~/public_html/flasky", "~/"])
+def test_the_whole_web_space_has_to_be_named_as_the_directory(service: Settings, alice: places.Account, directory: str) -> None:
+    assert refusal(replace(service, directory=directory, whole_web_space=True), alice) == (
+        f"ocf_flask_whole_web_space is true, and ocf_flask_directory is {directory!r}, not the web space. "
+        "For a site that is the whole web space, set: -e ocf_flask_directory=~/public_html"
+    )
+
+
+def test_a_web_space_that_is_not_there_is_refused_as_a_whole_too(service: Settings, alice: places.Account) -> None:
+    (alice.home / "public_html").unlink()
+    assert "has no web space" in refusal(replace(service, directory="~/public_html", whole_web_space=True), alice)

@@ -78,10 +78,15 @@ def _walk(directory: Path, below: str, also: tuple[str, ...]) -> Iterator[str]:
     for entry in entries:
         name = f"{below}{entry.name}"
         if entry.is_dir(follow_symlinks=False):
-            if not entry.name.startswith(".") and entry.name not in _SKIPPED and not os.path.exists(Path(entry.path, "pyvenv.cfg")):
+            if not entry.name.startswith(".") and entry.name not in _SKIPPED and not _is_apart(Path(entry.path)):
                 yield from _walk(directory, name + "/", also)
         elif entry.is_file() and _counts(name, also) and os.access(entry.path, os.R_OK):
             yield name
+
+
+def _is_apart(directory: Path) -> bool:
+    """A virtualenv, also an old one that has no ``pyvenv.cfg``, or a site of its own."""
+    return any(os.path.lexists(directory / name) for name in ("pyvenv.cfg", "bin/activate", "run.fcgi"))
 
 
 def _counts(name: str, also: tuple[str, ...]) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import (
+    aside,
     code,
     explain,
     files,
@@ -75,6 +76,8 @@ def carry_out(site: Site, outcome: Outcome) -> None:
                 # Before anything that visitors could notice.
                 before = live.ask(site.url, token)
                 manifest = _publish(site, view, manifest, outcome, on_error)
+                # Asking has started a process of the old site where the web server is on this machine.
+                is_used = aside.is_pending(where, site.adopted) and bool(aside.users(where))
                 _set_permissions(site, on_error)
                 switch.switch(site, view, manifest, outcome, switch.Question(token, before), on_error)
                 on_error.pop_all()
@@ -86,6 +89,7 @@ def carry_out(site: Site, outcome: Outcome) -> None:
         release.mark_live(where, manifest.id, view.live.id if view.live else "")
         outcome.release = manifest.id
         outcome.done()
+        _set_aside(site, view, outcome, is_used=is_used)
         _repair_links(site, manifest.id)
         _tidy(site, manifest.id)
 
@@ -181,10 +185,11 @@ def _new_release(site: Site, view: observe.View, outcome: Outcome, on_error: Exi
         settings=site.settings.recorded(),
         interpreter=asdict(view.wanted.interpreter),
         published=publish.claim(site.code, view.observed.static, view.live),
+        adopted=site.adopted.record() if site.adopted else {},
     )
     release.write(path, manifest)
     outcome.flask = packages.get("flask", "")
-    outcome.changes["packages"] = explain.package_changes(view.live.packages if view.live else {}, packages)
+    outcome.changes["packages"] = explain.package_changes(view.live.packages if view.live else view.observed.installed, packages)
     return manifest
 
 
@@ -288,6 +293,16 @@ def _set_permissions(site: Site, on_error: ExitStack) -> None:
     for difference in permissions.look(site.settings, site.places).differences:
         on_error.callback(permissions.undo, site.places.site, difference)
         permissions.make(site.places.site, difference)
+
+
+def _set_aside(site: Site, view: observe.View, outcome: Outcome, *, is_used: bool) -> None:
+    """Let our link take the place of a virtualenv made by hand, once its processes have ended."""
+    if not (view.observed.old_virtualenv_due or (is_used and not outcome.reached and aside.wait(site.places))):
+        return
+    path = aside.put(site.places)
+    venv = site.places.venv
+    outcome.notes = [note for note in outcome.notes if not note.startswith(f"{venv} is the virtualenv made by hand")]
+    outcome.notes.append(f"The virtualenv made by hand is now {path}. Once you are content, delete it: rm -r {path}")
 
 
 def _repair_links(site: Site, identity: str) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import observe, permissions, plan, release, virtualenv
+from . import aside, observe, permissions, plan, release, virtualenv, web_space
 from .outcome import Outcome
 from .site import Site
 
@@ -19,6 +19,7 @@ def describe(site: Site, view: observe.View, outcome: Outcome) -> None:
     """Everything about the outcome that is known before anything is done."""
     outcome.owner, outcome.url, outcome.directory = site.owner.name, site.url, str(site.places.site)
     outcome.next_time = _next_time(site)
+    outcome.urls = list(site.urls)
     outcome.python = site.needs.interpreter.version
     outcome.changes = {}
     for change in view.plan.changes:
@@ -26,6 +27,9 @@ def describe(site: Site, view: observe.View, outcome: Outcome) -> None:
     if view.live:
         outcome.release, outcome.tested = view.live.id, dict(view.live.tested)
         outcome.flask = view.observed.installed.get("flask", "")
+    if site.adopted and not view.live:
+        outcome.changes["takeover"] = list(site.adopted.what)
+        outcome.to_declare = site.adopted.lines()
     outcome.notes = _notes(site, view)
     outcome.diff = _diff(site, view)
 
@@ -57,8 +61,18 @@ def _notes(site: Site, view: observe.View) -> list[str]:
     if view.plan.by_hand and view.live:
         named = _asked_for(site, view.live, view.plan.by_hand)
         notes.append(f"Installed by hand, and kept: {named}. To make it last, write it into {site.code}/requirements.txt")
+    notes += site.url_notes
+    if site.adopted and not view.live:
+        notes += site.adopted.notes
+    if site.settings.whole_web_space and not view.live:
+        notes += web_space.notes(site.places.site, site.settings.public)
     venv = site.places.venv
-    if os.path.lexists(venv) and observe.is_foreign(venv):
+    if aside.is_pending(site.places, site.adopted):
+        if not view.observed.old_virtualenv_due:
+            notes.append(
+                f"{venv} is the virtualenv made by hand. Once no process can use it any more, a deploy renames it and puts the link to ours there"
+            )
+    elif os.path.lexists(venv) and observe.is_foreign(venv):
         notes.append(f"{venv} is yours and stays as it is; the site runs with {site.places.current}/venv")
     notes += _source_notes(site, view)
     notes += _permission_notes(site, view.observed.permissions)

@@ -14,14 +14,25 @@ END = b"# END ocf_flask"
 _BEGIN = re.compile(rb"^[ \t]*# BEGIN ocf_flask\b")
 _END = re.compile(rb"^[ \t]*# END ocf_flask\b")
 
-# The lines of the recipe by hand. Left in place they would still rewrite every request.
-_RECIPE_RULE = re.compile(rb"RewriteRule\s+\S+\s+\S*run\.fcgi/\$1(\s+\[[^\]]*\])?", re.I)
+# The lines of the recipe by hand, and of its variations. Left in place they would still rewrite every request.
+_RECIPE_RULE = re.compile(
+    rb"RewriteRule\s+\"?(\^?/?\(?\.[*+]\)?/?\$?|\^\$?)\"?\s+\"?\S*run\.fcgi(/(\$[01]|%\{REQUEST_URI\})?)?\"?(\s+\[[^\]]*\])?", re.I
+)
 _RECIPE_ABOVE = (
     re.compile(rb"RewriteEngine\s+on", re.I),
     re.compile(rb"RewriteBase\s+/\S*", re.I),
-    re.compile(rb"RewriteCond\s+%\{REQUEST_FILENAME\}\s+!-[fd]", re.I),
+    # Files stay files, static/ is static, and what is rewritten is not rewritten again: so it is with ours.
+    re.compile(rb"RewriteCond\s+%\{(REQUEST_FILENAME|SCRIPT_FILENAME)\}\s+!-[fdls]", re.I),
+    re.compile(rb"RewriteCond\s+%\{(REQUEST_URI|REQUEST_FILENAME)\}\s+!\S*(run\\?\.fcgi|static)\S*", re.I),
+    re.compile(rb"RewriteCond\s+%\{ENV:REDIRECT_STATUS\}\s+\S+", re.I),
 )
 _CONDITION = re.compile(rb"RewriteCond\s", re.I)
+# What makes run.fcgi a program and the site's page, wherever it stands beside such a rule.
+_RECIPE_BESIDE = re.compile(
+    rb"(AddHandler|SetHandler)\s+(fcgid|fastcgi)-script(\s+\"?\.?fcgi\"?)?|DirectoryIndex\s+(\S*/)?run\.fcgi|Options\s+\+?ExecCGI", re.I
+)
+_SECTION = re.compile(rb"<(/?)(\w+)", re.I)
+_IF_MODULE = re.compile(rb"<IfModule\s", re.I)
 
 # Directives that can take a request away from the application (mod_rewrite, mod_alias, core, mod_dir, mod_mime).
 _TAKING = re.compile(
@@ -114,6 +125,15 @@ def _count(numbers: list[int], word: str) -> str:
     return f"{len(numbers) or 'no'} line{'' if len(numbers) == 1 else 's'} '# {word} ocf_flask'{which}"
 
 
+def serves_files(present: bytes) -> bool:
+    """Whether a site made by hand has Apache deliver the files that exist, and the application answer the rest.
+
+    So does one without the recipe's rule, whose pages are below ``run.fcgi/``.
+    """
+    _, words, _ = _without_recipe(_lines(present))
+    return not any(word.startswith("RewriteRule") for word in words) or any(word.endswith("!-f") for word in words)
+
+
 def _without_recipe(lines: list[bytes]) -> tuple[list[bytes], list[str], int | None]:
     """The lines without the recipe's, these, and where the first stood.
 
@@ -123,25 +143,57 @@ def _without_recipe(lines: list[bytes]) -> tuple[list[bytes], list[str], int | N
     for number, line in enumerate(lines):
         if _RECIPE_RULE.fullmatch(line.strip()):
             gone |= _recipe_at(lines, number)
+    if gone:
+        gone |= {number for number, line in enumerate(lines) if _RECIPE_BESIDE.fullmatch(line.strip())}
+        gone |= _empty_sections(lines, gone)
     kept = [line for number, line in enumerate(lines) if number not in gone]
     words = [lines[number].decode("utf-8", "replace").strip() for number in sorted(gone)]
-    return kept, words, min(gone, default=None)
+    return kept, words, _outside(lines, min(gone, default=None), gone)
+
+
+def _empty_sections(lines: list[bytes], gone: set[int]) -> set[int]:
+    """The numbers of the lines that begin and end an ``<IfModule>`` around nothing that stays."""
+    found: set[int] = set()
+    for begin, line in enumerate(lines):
+        if _IF_MODULE.match(line.strip()):
+            end = begin + 1
+            while end < len(lines) and (end in gone or not lines[end].strip()):
+                end += 1
+            if (
+                any(number in gone for number in range(begin + 1, end))
+                and end < len(lines)
+                and lines[end].strip().lower() == b"</ifmodule>"
+            ):
+                found |= {begin, end}
+    return found
+
+
+def _outside(lines: list[bytes], position: int | None, gone: set[int]) -> int | None:
+    """The position, or where the section ends that it lies in: our lines hold for the whole directory."""
+    depth = 0
+    for number, line in enumerate(lines if position is not None else []):
+        if position is not None and number >= position and depth <= 0:
+            # What was taken out above it does not count any more.
+            return number - sum(1 for one in gone if one < number)
+        section = _SECTION.match(line.strip())
+        if section and number not in gone:
+            depth += -1 if section[1] else 1
+    return None
 
 
 def _recipe_at(lines: list[bytes], rule: int) -> set[int]:
     """The numbers of the recipe's lines that end with that rule; none when the rule has a condition of the user's own."""
     found = {rule}
-    wanted = list(_RECIPE_ABOVE)
+    seen: set[re.Pattern[bytes]] = set()
     for number in range(rule - 1, -1, -1):
         line = lines[number].strip()
         match = next((pattern for pattern in _RECIPE_ABOVE if pattern.fullmatch(line)), None)
-        if match in wanted or (match and _CONDITION.match(line)):
+        if match and (match not in seen or _CONDITION.match(line)):
             found.add(number)
-            if match in wanted:
-                wanted.remove(match)
+            seen.add(match)
         elif _CONDITION.match(line):
             return set()
-        elif line and not line.startswith(b"#"):
+        elif line and not line.startswith(b"#") and not _RECIPE_RULE.fullmatch(line) and not _RECIPE_BESIDE.fullmatch(line):
             break
     return found
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import code, files, htaccess, permissions, plan, publish, release, templates, tree, virtualenv
+from . import aside, code, files, htaccess, permissions, plan, publish, release, templates, tree, virtualenv
 from .errors import SiteError
 from .site import Site
 
@@ -48,7 +48,7 @@ def look(site: Site) -> View:
         starter=starter,
         live=live,
         live_python=virtualenv.runs_with(venv) if venv else None,
-        installed=virtualenv.installed(venv) if venv else {},
+        installed=virtualenv.installed(venv) if venv else site.adopted.installed if site.adopted else {},
         htaccess=present,
         run_fcgi=run_fcgi,
         run_fcgi_mode=files.mode(where.run_fcgi) or 0,
@@ -58,6 +58,7 @@ def look(site: Site) -> View:
         permissions=permissions.look(site.settings, where),
         static=publish.look(site, live),
         staged=site.awaits_code,
+        old_virtualenv_due=aside.is_due(where, site.adopted),
     )
     return View(wanted, observed, merged, plan.make(wanted, observed))
 

@@ -85,6 +85,8 @@ class Outcome(Record):
     ``tested`` is the smoke test's ``path``, ``status``, ``seconds`` and ``at``; ``reached`` says why the real
     URL could not confirm the release, and is empty when it did; ``changes`` has sentences by part of the site
     (`plan.PARTS`); ``next_time`` says what to do before another deploy; ``diff`` is as Ansible takes it.
+    ``to_declare``: settings, as lines of YAML, that say what a site had that was taken over. ``urls``: the site's on
+    virtual hosts.
     """
 
     states: ClassVar[tuple[str, ...]] = (UNCHANGED, WOULD_CHANGE, *DONE.values(), FAILED)
@@ -102,6 +104,8 @@ class Outcome(Record):
     changes: dict[str, list[str]] = field(default_factory=dict)
     diff: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    to_declare: str = ""
+    urls: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -112,7 +116,7 @@ class Outcome(Record):
             super().is_sound()
             and all(isinstance(lines, list) and are_texts(lines) for lines in self.changes.values())
             and all(isinstance(one, dict) and are_texts(one.values()) for one in self.diff)
-            and are_texts(self.notes)
+            and are_texts([*self.notes, *self.urls])
             and is_test(self.tested)
         )
 

@@ -240,8 +240,11 @@ def _walk(site: str) -> Iterator[Entry]:
             for found in entries:
                 with contextlib.suppress(FileNotFoundError):
                     name = below + found.name
+                    is_directory = found.is_dir(follow_symlinks=False)
+                    if is_directory and os.path.lexists(f"{site}/{name}/run.fcgi"):
+                        continue
                     yield _entry(name, found.stat(follow_symlinks=False))
-                    if found.is_dir(follow_symlinks=False) and not os.path.lexists(f"{site}/{name}/run.fcgi"):
+                    if is_directory:
                         pending.append(name + "/")
 
 
@@ -255,7 +258,7 @@ def _rules(site: Path, public: Sequence[str], entries: Iterable[Entry]) -> Rules
         with contextlib.suppress(OSError):
             needed |= _named(files.read(path) or b"", site)
     expression = re.compile(templates.public_expression(tuple(public)))
-    return Rules(expression, frozenset(needed), os.getuid(), _groups_of_web_server())
+    return Rules(expression, frozenset(needed), os.getuid(), groups_of_web_server())
 
 
 def _named(content: bytes, site: Path) -> set[str]:
@@ -268,7 +271,7 @@ def _named(content: bytes, site: Path) -> set[str]:
     return found
 
 
-def _groups_of_web_server() -> frozenset[int]:
+def groups_of_web_server() -> frozenset[int]:
     try:
         account = pwd.getpwnam(WEB_SERVER)
     except KeyError:

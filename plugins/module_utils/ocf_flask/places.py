@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from .settings import Settings
 
 SERVICE_URL = "https://www.ocf.berkeley.edu/~{owner}/{name}/"
 LOCAL_URL = "http://localhost/~{owner}/{name}/"
+# The directory of all of an account's sites, which may be one site itself.
+WEB_SPACE = "~/public_html"
 
 # Kernels before 5.1 cut a shebang after 127 characters (fs/binfmt_script.c).
 SHEBANG_LIMIT = 127
@@ -123,13 +126,16 @@ def locate(settings: Settings, owner: Account) -> Places:
     site = _absolute(settings.directory or f"~/public_html/{settings.name}", owner)
     private = _absolute(settings.private_directory or f"~/.ocf-flask/{settings.name}", owner)
     web_space = Path(owner.home, "public_html")
-    if web_space in site.parents:
+    if settings.whole_web_space:
+        site = _whole_web_space(settings, owner, site)
+    if web_space in site.parents or settings.whole_web_space:
         _check_web_space(settings, owner, web_space)
     better = f"ocf_flask_directory={web_space}/{settings.name}"
-    _check_own(site, owner, web_space, f"ocf_flask_directory is {str(site)!r}", better)
+    several = [owner.home] if settings.whole_web_space else [owner.home, web_space]
+    _check_own(site, several, f"ocf_flask_directory is {str(site)!r}", better)
     # Apache sees the web space by its real name. Only the last component must not be a link (suexec).
     site = Path(os.path.realpath(site.parent), site.name)
-    _check_own(site, owner, web_space, f"ocf_flask_directory is {str(site)!r}", better)
+    _check_own(site, several, f"ocf_flask_directory is {str(site)!r}", better)
     if site.is_symlink():
         raise SiteError(
             f"{site} is a symbolic link (to {os.readlink(site)}). The web server runs a site only from a real directory. "
@@ -139,7 +145,7 @@ def locate(settings: Settings, owner: Account) -> Places:
         raise SiteError(f"{site} is a file, and the site's directory should be there. Rename it: mv {site} {site}.old")
     private = Path(os.path.realpath(private))
     better = f"ocf_flask_private_directory=~/.ocf-flask/{settings.name}"
-    _check_own(private, owner, web_space, f"ocf_flask_private_directory is {str(private)!r}", better)
+    _check_own(private, [owner.home, web_space], f"ocf_flask_private_directory is {str(private)!r}", better)
     _check_private(private, site, Path(os.path.realpath(web_space)), settings)
     _check_plain(site, "ocf_flask_directory")
     _check_plain(private, "ocf_flask_private_directory")
@@ -175,6 +181,8 @@ def code_directory(settings: Settings, owner: Account, places: Places) -> Path:
 def public_url(settings: Settings, owner: Account) -> str:
     """The URL at which visitors find the site."""
     pattern = settings.url or (SERVICE_URL if _is_service(settings) else LOCAL_URL)
+    if settings.whole_web_space and not settings.url:
+        pattern = pattern.replace("{name}/", "")
     return pattern.format(owner=owner.name, name=settings.name)
 
 
@@ -186,9 +194,23 @@ def _absolute(path: str, owner: Account) -> Path:
     return Path(owner.home, path[2:].lstrip("/")) if path.startswith("~/") else Path(path)
 
 
-def _check_own(path: Path, owner: Account, web_space: Path, what: str, better: str) -> None:
-    several = {web_space, Path(os.path.realpath(web_space)), owner.home, Path(os.path.realpath(owner.home))}
-    if any(path == one or path in one.parents for one in several):
+def _whole_web_space(settings: Settings, owner: Account, site: Path) -> Path:
+    """The real directory: ``~/public_html`` is a link to it on the service.
+
+    :raises SettingError: when both settings do not say that it shall be.
+    """
+    web_space = Path(os.path.realpath(_absolute(WEB_SPACE, owner)))
+    if not settings.directory or Path(os.path.realpath(site)) != web_space:
+        raise SettingError(
+            f"ocf_flask_whole_web_space is true, and ocf_flask_directory is {settings.directory!r}, not the web space. "
+            f"For a site that is the whole web space, set: -e ocf_flask_directory={WEB_SPACE}"
+        )
+    return web_space
+
+
+def _check_own(path: Path, several: Sequence[Path], what: str, better: str) -> None:
+    """``several``: directories that have more in them than one site."""
+    if any(path == one or path in one.parents for each in several for one in (each, Path(os.path.realpath(each)))):
         raise SettingError(f"{what}, which is more than one site's directory. Name one of its own: -e {better}")
 
 

@@ -14,7 +14,7 @@ from .settings import SERVERS, Settings
 from .virtualenv import Interpreter, requirement_name
 
 # The recipe's steps, under which a report shows what changed.
-PARTS = ("directory", "htaccess", "run_fcgi", "virtualenv", "packages", "code", "static", "settings", "permissions")
+PARTS = ("takeover", "directory", "htaccess", "run_fcgi", "virtualenv", "packages", "code", "static", "settings", "permissions")
 BUILD, UPDATE, CLONE, KEEP = "build", "update", "clone", "keep"
 
 
@@ -37,7 +37,8 @@ class Wanted:
 @dataclass(frozen=True)
 class Observed:
     """One site as it is. ``expected_run_fcgi`` is what the live release's should read; ``staged``: code was brought, because
-    the live release has not all that is wanted."""
+    the live release has not all that is wanted. ``old_virtualenv_due``: that of a site that was taken over can leave its
+    place."""
 
     directory_mode: int | None
     starter: bool
@@ -53,6 +54,7 @@ class Observed:
     permissions: Found
     static: publish.Found = field(default_factory=publish.Found)
     staged: bool = False
+    old_virtualenv_due: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
     run_fcgi = release or _run_fcgi_wrong(observed)
     if run_fcgi:
         changes.append(Change("run_fcgi", _run_fcgi_change(observed, release)))
-    if not observed.links_right and not release:
+    if observed.old_virtualenv_due:
+        changes.append(Change("virtualenv", "the one made by hand set aside, because nobody runs from it any more"))
+    elif not observed.links_right and not release:
         changes.append(Change("virtualenv", "the link venv repaired"))
     changes += [Change("static", f"{name} {what}") for name, what in observed.static.todo.items()]
     changes += [Change("static", f"{name} no longer public") for name in (() if release else observed.static.stale)]
@@ -113,7 +117,7 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
         htaccess=htaccess,
         run_fcgi=run_fcgi,
         directory=bool(_directory_changes(observed)),
-        links=not observed.links_right or release,
+        links=not observed.links_right or release or observed.old_virtualenv_due,
         permissions=bool(observed.permissions.differences),
         static=observed.static.differs,
     )

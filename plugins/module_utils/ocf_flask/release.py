@@ -20,6 +20,7 @@ from .places import Places
 PROCESS_LIFETIME = 3600
 _ID = re.compile(r"\d{8}-\d{6}(-\d+)?")
 _LIVE = "live"
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S UTC"
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,9 @@ class Manifest:
     """The record of a release, ``manifest.json`` in it. Written last: a release without one is a leftover.
 
     ``inputs`` is all that decided about the release, by kind; ``interpreter`` the fields of the `Interpreter` that
-    ran then; ``published`` the copies that it has in the web space (see `publish`); ``packages`` the exact versions that are installed; ``by_hand`` those of them that the owner installed in the virtualenv himself. ``tested`` has
-    the smoke test's ``status``, ``seconds`` and ``at``.
+    ran then; ``published`` the copies that it has in the web space (see `publish`); ``packages`` the exact versions that are
+    installed; ``by_hand`` those of them that the owner installed in the virtualenv himself. ``tested`` has the smoke test's
+    ``status``, ``seconds`` and ``at``; ``adopted`` what `adopted.Adopted` records of a site that was taken over.
     """
 
     id: str
@@ -41,11 +43,12 @@ class Manifest:
     settings: dict[str, Any] = field(default_factory=dict)
     interpreter: dict[str, str] = field(default_factory=dict)
     published: dict[str, list[object]] = field(default_factory=dict)
+    adopted: dict[str, Any] = field(default_factory=dict)
 
 
 def timestamp() -> str:
     """Now, as records and reports show it."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return datetime.now(timezone.utc).strftime(TIME_FORMAT)
 
 
 def new_id(places: Places) -> str:
@@ -92,7 +95,7 @@ def read(path: Path) -> Manifest | None:
 def _is_sound(manifest: Manifest) -> bool:
     """Whether a record has the form that `write` gives it: its owner can edit it, and another version may have written it."""
     python = manifest.inputs.get("python") if isinstance(manifest.inputs, dict) else None
-    maps = (python, manifest.packages, manifest.by_hand, manifest.tested, manifest.settings, manifest.interpreter)
+    maps = (python, manifest.packages, manifest.by_hand, manifest.tested, manifest.settings, manifest.interpreter, manifest.adopted)
     if not all(isinstance(one, dict) for one in maps) or not all(isinstance(one, str) for one in manifest.interpreter.values()):
         return False
     published = manifest.published.values() if isinstance(manifest.published, dict) else [None]

@@ -8,6 +8,7 @@ from textwrap import indent
 from .outcome import DONE, FAILED, UNCHANGED, WOULD_CHANGE, Outcome, Record
 
 _PARTS = {
+    "takeover": "Taken over",
     "directory": "directory",
     "htaccess": ".htaccess",
     "run_fcgi": "run.fcgi",
@@ -48,11 +49,15 @@ def _one(outcome: Outcome, again: str) -> str:
         WOULD_CHANGE: f"{outcome.name} would be changed (check mode: nothing was).",
     }.get(outcome.state, f"{outcome.name} is {outcome.state}.")
     rows = [("URL", f"{outcome.url}{f'  ({outcome.reached})' if outcome.reached else ''}")]
+    rows += [("Also at", ", ".join(outcome.urls))] if outcome.urls else []
     rows.append(("Runs on", f"Python {outcome.python}{f', Flask {outcome.flask}' if outcome.flask else ''}"))
     rows += _tested(outcome)
     rows += _changes(outcome)
     text = [title, *(f"  {label:<10} {value}" for label, value in rows)]
     text += [f"  Note       {note}." if not note.endswith((".", ")")) else f"  Note       {note}" for note in outcome.notes]
+    if outcome.to_declare and outcome.state != UNCHANGED:
+        text.append(f"  Settings   it keeps these. To see and change them, write into inventory/sites/{outcome.name}.yml:")
+        text.append(indent(outcome.to_declare, " " * 13))
     if outcome.state == DONE["deploy"]:
         text.append(
             f"  Next time  {outcome.next_time or f'edit the files in {outcome.directory}'}, then: {again.format(verb='deploy', name=outcome.name)}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from . import needs, places, release, virtualenv
+from . import adopted, needs, places, release, vhosts, virtualenv
 from .errors import SettingError
 from .revision import Revision
 from .settings import Settings
@@ -42,7 +42,9 @@ class Kit:
 @dataclass(frozen=True)
 class Site:
     """``env`` is the environment of tools such as pip, not of the application. ``code`` is the directory with the
-    code that is to be deployed: of managed code the live release's, or, of the ``revision``, a staged one."""
+    code that is to be deployed: of managed code the live release's, or, of the ``revision``, a staged one. ``adopted``:
+    what it had when it was made by hand, and ``settings`` include. ``is_new``: no release of it is there. ``urls``: those
+    on virtual hosts, and ``url_notes`` what to know of them."""
 
     settings: Settings
     kit: Kit
@@ -52,6 +54,10 @@ class Site:
     env: Mapping[str, str]
     code: Path
     revision: Revision | None = None
+    adopted: adopted.Adopted | None = None
+    is_new: bool = False
+    urls: tuple[str, ...] = ()
+    url_notes: tuple[str, ...] = ()
 
     @cached_property
     def needs(self) -> needs.Needs:
@@ -59,7 +65,7 @@ class Site:
 
         :raises SiteError: for what the code asks for and cannot have.
         """
-        return needs.read(self.settings, self.owner, self.code, self.env, _known_interpreter(self.places))
+        return needs.read(self.settings, self.owner, self.code, self.env, _known_interpreter(release.last_live(self.places)))
 
     @property
     def awaits_code(self) -> bool:
@@ -88,9 +94,13 @@ def open_site(settings: Settings, kit: Kit) -> Site:
     where = places.locate(settings, owner)
     places.check_ownership(where, owner)
     env = _environment(owner, own=kit.own_environment)
-    code = _live_code(where) if settings.is_managed else places.code_directory(settings, owner, where)
+    live = release.last_live(where)
+    found = adopted.recorded(live)
+    settings = adopted.below(settings, found)
+    code = _live_code(where, live) if settings.is_managed else places.code_directory(settings, owner, where)
     url = places.public_url(settings, owner)
-    return Site(settings, kit, owner, where, url, env, code)
+    others, notes = vhosts.urls(settings, owner, where, url)
+    return Site(settings, kit, owner, where, url, env, code, adopted=found, is_new=live is None, urls=tuple(others), url_notes=tuple(notes))
 
 
 def with_code(site: Site, code: Path) -> Site:
@@ -98,13 +108,11 @@ def with_code(site: Site, code: Path) -> Site:
     return replace(site, code=code)
 
 
-def _live_code(where: places.Places) -> Path:
-    live = release.last_live(where)
+def _live_code(where: places.Places, live: release.Manifest | None) -> Path:
     return where.release(live.id) / "app" if live else where.temporary / "app"
 
 
-def _known_interpreter(where: places.Places) -> virtualenv.Interpreter | None:
-    live = release.last_live(where)
+def _known_interpreter(live: release.Manifest | None) -> virtualenv.Interpreter | None:
     try:
         return virtualenv.Interpreter(**live.interpreter) if live else None
     except TypeError:

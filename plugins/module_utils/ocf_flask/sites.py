@@ -57,7 +57,7 @@ def deploy(one: settings.Settings, kit: Kit, asked: Asked = Asked(), check: bool
     """Bring one site to its wanted state; with ``check``, only say how. Never raises for what is wrong with the site."""
     outcome = Outcome(one.name, owner=one.owner)
     with outcome.recording(), ExitStack() as checking:
-        site = open_site(one, kit)
+        site = _opened(one, kit)
         if one.is_managed:
             site = _source().settle(site, asked.brought)
         if site.awaits_code and not check:
@@ -124,6 +124,18 @@ def _source() -> ModuleType:
     return source
 
 
+def _opened(one: settings.Settings, kit: Kit) -> Site:
+    site = open_site(one, kit)
+    return _takeover()(site) if site.is_new and site.places.run_fcgi.exists() else site
+
+
+def _takeover() -> Callable[[Site], Site]:
+    """Imported when it is needed: few sites were made by hand."""
+    from .takeover import recognised
+
+    return recognised
+
+
 def _transaction() -> Callable[[Site, Outcome], None]:
     """Imported when it is needed: a deploy with nothing to do is over before it would be."""
     from .deploy import carry_out
@@ -132,7 +144,7 @@ def _transaction() -> Callable[[Site, Outcome], None]:
 
 
 _WORK: dict[str, Work] = {"deploy": deploy}
-_LOAD: dict[str, Callable[[], object]] = {"deploy": _transaction}
+_LOAD: dict[str, Callable[[], object]] = {"deploy": lambda: (_transaction(), _takeover())}
 
 
 def result(outcomes: Sequence[Outcome], again: str) -> dict[str, Any]:

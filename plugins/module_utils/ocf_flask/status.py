@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from . import files, permissions, places, process, release, settings, smoke, virtualenv
+from . import files, permissions, places, process, release, settings, smoke, takeover, vhosts, virtualenv
 from .errors import SettingError, SiteError
 from .outcome import FAILED, Record, are_texts, is_test
 from .site import owner_of
@@ -28,7 +28,8 @@ class Status(Record):
 
     ``python_runs``: whether the virtualenv's interpreter does. ``disk``: bytes in the site directory and the private
     one, in blocks. ``tested`` is a smoke test made now, as `Outcome.tested`, and ``problem`` why it failed;
-    ``log`` the last lines of the site's own log, from the file ``log_file``.
+    ``log`` the last lines of the site's own log, from the file ``log_file``. ``taken_over``: when a site made by hand was.
+    ``urls``: those on virtual hosts.
     """
 
     states: ClassVar[tuple[str, ...]] = (DEPLOYED, ABSENT, FOREIGN, FAILED)
@@ -50,9 +51,11 @@ class Status(Record):
     log_file: str = ""
     log: str = ""
     notes: list[str] = field(default_factory=list)
+    taken_over: str = ""
+    urls: list[str] = field(default_factory=list)
 
     def is_sound(self) -> bool:
-        return super().is_sound() and is_test(self.tested) and are_texts(self.notes) and are_texts(self.packages.values())
+        return super().is_sound() and is_test(self.tested) and are_texts([*self.notes, *self.urls]) and are_texts(self.packages.values())
 
 
 def look_up(wanted: settings.Settings, *, test: bool, log_lines: int) -> Status:
@@ -65,6 +68,7 @@ def look_up(wanted: settings.Settings, *, test: bool, log_lines: int) -> Status:
         owner = owner_of(wanted)
         where = places.locate(wanted, owner)
         found.owner, found.url, found.directory = owner.name, places.public_url(wanted, owner), str(where.site)
+        found.urls, found.notes = vhosts.urls(wanted, owner, where, found.url)
         found.disk = _disk(where.site) + _disk(where.private)
         found.log_file = str(where.log / _LOGS[-1])
         found.log = "\n".join(_last_lines(where.log, log_lines))
@@ -77,13 +81,26 @@ def look_up(wanted: settings.Settings, *, test: bool, log_lines: int) -> Status:
                 _test(found, deployed, where)
         elif where.run_fcgi.exists():
             found.state = FOREIGN
+            found.notes.append(_outlook(wanted, owner, where))
     return found
+
+
+def _outlook(wanted: settings.Settings, owner: places.Account, where: places.Places) -> str:
+    """What a deploy would make of a site that it has not made."""
+    try:
+        adopted = takeover.look(wanted, owner, where)
+    except SiteError as error:
+        return f"A deploy leaves it alone. {error.message}"
+    if adopted is None:
+        return "Its run.fcgi is a deploy's, but its releases are gone: deploy again"
+    return f"A deploy can take it over: {', '.join(adopted.what)}"
 
 
 def _describe_release(found: Status, manifest: release.Manifest, where: places.Places) -> None:
     venv = where.release(manifest.id) / "venv"
     found.state, found.release, found.deployed = DEPLOYED, manifest.id, manifest.created
     found.app, found.server = str(manifest.inputs["app"]), str(manifest.inputs["server"])
+    found.taken_over = str(manifest.adopted.get("on", ""))
     found.releases = len([age for age in release.ages(where).values() if age is not None])
     found.packages = virtualenv.installed(venv)
     found.python = str(manifest.inputs["python"]["version"])

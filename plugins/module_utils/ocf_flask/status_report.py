@@ -12,7 +12,7 @@ from .status import ABSENT, DEPLOYED, FOREIGN, Status
 _HEADINGS = ("site", "owner", "state", "Python", "Flask", "deployed", "disk", "test")
 _ADVICE = {
     ABSENT: "There is no site of that name. To deploy one: make deploy site={name}",
-    FOREIGN: "Its run.fcgi was not made by a deploy. A deploy replaces it, and keeps it as a dated copy",
+    FOREIGN: "When a deploy replaces its run.fcgi, it keeps it as a dated copy",
 }
 
 
@@ -36,6 +36,7 @@ def _one(site: Status) -> str:
     if site.state == FAILED:
         return failure(site, f"{site.name} could not be looked at.")
     rows = [("URL", site.url), ("Owner", site.owner), ("Directory", f"{site.directory}  ({_megabytes(site.disk)} with its releases)")]
+    rows[1:1] = [("Also at", ", ".join(site.urls))] if site.urls else []
     if site.state == DEPLOYED:
         flask = site.packages.get("flask")
         others = ", ".join(f"{name} {version}" for name, version in site.packages.items() if name != "flask")
@@ -46,6 +47,7 @@ def _one(site: Status) -> str:
             ("Release", f"{site.release} of {site.releases}, deployed on {site.deployed}"),
             ("Test now", _test(site)),
         ]
+        rows += [("Taken over", f"from one made by hand, on {site.taken_over}")] if site.taken_over else []
     if site.log:
         rows.append(("Last logged", site.log.rpartition("\n")[2]))
     rows += [("Note", f"{note}.") for note in [*site.notes, *_advice(site)]]

@@ -48,11 +48,13 @@ def switch(site: Site, view: observe.View, manifest: release.Manifest, outcome: 
         on_error.callback(where.new_htaccess.unlink, missing_ok=True)
     if view.plan.run_fcgi:
         if view.observed.run_fcgi_edited:
-            _copy_edited(site, view.observed.run_fcgi or b"", outcome)
+            _copy_edited(site, view.observed.run_fcgi or b"", outcome, on_error)
         if view.live:
             release.mark(where, view.live.id)
         _put_run_fcgi(where, on_error)
     if view.plan.htaccess:
+        if site.adopted and not view.live and view.observed.htaccess is not None:
+            _copy_htaccess(where, view.observed.htaccess, outcome, on_error)
         _put_htaccess(where, on_error)
     reply = live.wait_for(site.url, question.token, manifest.id, before=question.before, seconds=site.settings.timeouts.live)
     if _refuses(question.before, reply):
@@ -72,10 +74,19 @@ def forget_replaced(where: Places) -> None:
             path.unlink()
 
 
-def _copy_edited(site: Site, content: bytes, outcome: Outcome) -> None:
+def _copy_edited(site: Site, content: bytes, outcome: Outcome, on_error: ExitStack) -> None:
     copy = site.places.site / f"run.fcgi.{_stamp()}"
     files.write_new(copy, content, 0o600)
+    on_error.callback(copy.unlink, missing_ok=True)
     outcome.notes.append(f"run.fcgi had been written or edited by hand: it was replaced, and yours is kept as {copy}")
+
+
+def _copy_htaccess(where: Places, content: bytes, outcome: Outcome, on_error: ExitStack) -> None:
+    """By its name the web server gives it to nobody."""
+    copy = where.site / f".htaccess.{_stamp()}"
+    files.write_new(copy, content, 0o600)
+    on_error.callback(copy.unlink, missing_ok=True)
+    outcome.notes.append(f"Your .htaccess of before is kept as {copy}")
 
 
 def _stamp() -> str:

@@ -30,6 +30,9 @@ def htaccess_block(template: str, settings: Settings, places: Places, package_st
         "PUBLIC": public_expression(("static/", *settings.public)),
         "PROGRAM": PROGRAM.pattern,
         "PACKAGE_STATIC": package_static,
+        # Of two paragraphs one is for each kind of site.
+        "ALONE": "" if settings.whole_web_space else "nothing here is a page, an index or a program of its own",
+        "WEB_SPACE": str(places.site) if settings.whole_web_space else "",
     }
     return _fill(template, marks).encode()
 
