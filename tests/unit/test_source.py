@@ -579,6 +579,17 @@ def test_a_users_own_static_file_is_never_replaced(site: Site, project: Project,
     assert site.deploy(source=project.url, public=["downloads/"]).state == "unchanged"
 
 
+def test_a_link_that_somebody_put_for_a_published_file_stays(site: Site, project: Project, tmp_path: Path) -> None:
+    project.push(**{"static/a.css": "a"})
+    site.deployed(source=project.url)
+    (site.web / "static/a.css").unlink()
+    (site.web / "static/a.css").symlink_to(tmp_path / "mine.css")
+    project.push(**{"static/a.css": "b"})
+    outcome = site.deployed(source=project.url)
+    assert any("1 file of yours" in note and "(static/a.css)" in note for note in outcome.notes)
+    assert (site.web / "static/a.css").is_symlink() and not (tmp_path / "mine.css").exists()
+
+
 def test_an_older_releases_files_stay_an_hour(site: Site, project: Project) -> None:
     project.push(**{"static/old.css": "old", "static/both.css": "1"})
     site.deployed(source=project.url)

@@ -176,3 +176,8 @@ def test_uploads_below_static_are_the_apps_to_deliver(site: Site, project: Path)
     (project / "flaskyapplication.py").write_text(APP.format("two"))
     site.deployed(*managed(project, shared="instance/,static/uploads/"))
     assert site.visit("/static/uploads/a.txt").text == "image\n"
+
+
+def test_a_directory_is_deployed_by_becoming_its_owner(site: Site, project: Path) -> None:
+    site.deployed(*managed(project), "--become", "--become-user", "alice")
+    assert site.visit().text == "one, visit 2"
