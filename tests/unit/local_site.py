@@ -42,11 +42,12 @@ class Site:
         """What the controller would bring of a directory: its list, and an archive of what is missing."""
         found = ocf_flask_source.listings([source])
         lacking = sources.missing(self.settings(source=source), Brought(found)) if "files" in found[source] else []
-        self.travelled = len(lacking)
+        self.travelled, self.bytes = len(lacking), 0
         if not lacking:
             return Brought(found)
         archive = self.private.parent / "code.zip"
         ocf_flask_source.pack(found, set(lacking), str(archive))
+        self.bytes = archive.stat().st_size
         return sites.brought(found, str(archive))
 
     def deployed(self, **more: Any) -> Outcome:

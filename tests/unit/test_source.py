@@ -429,6 +429,16 @@ def test_a_directory_is_deployed_and_only_what_differs_travels(site: Site, proje
     assert changed.next_time == f"edit the files in {project.tree}"
 
 
+def test_a_large_file_travels_once(site: Site, project: Project) -> None:
+    (project.tree / "large.bin").write_bytes(os.urandom(500_000))
+    site.deployed(source=str(project.tree))
+    assert site.bytes > 500_000
+    project.write("flaskyapplication.py", APP.format("two"))
+    (project.tree / "large.bin").rename(project.tree / "renamed.bin")
+    site.deployed(source=str(project.tree))
+    assert site.bytes < 1000 and (live(site) / "app/renamed.bin").stat().st_size == 500_000
+
+
 def test_what_was_edited_in_a_release_travels_again(site: Site, project: Project) -> None:
     project.write("shop.py", "x = 1\n")
     site.deployed(source=str(project.tree))
@@ -470,6 +480,12 @@ def test_a_failed_deploy_takes_its_copies_in_the_shared_directory_back(site: Sit
     project.push(**{"instance/config.py": "A = 1\n", "flaskyapplication.py": "def broken(:\n"})
     assert site.deploy(source=project.url).state == "failed"
     assert not (site.private / "shared").exists()
+
+
+def test_what_the_test_request_leaves_beside_the_code_is_said_at_once(site: Site, project: Project) -> None:
+    project.push(**{"flaskyapplication.py": APP.format("x") + "open('app.db', 'w').close()\n"})
+    notes = site.deployed(source=project.url).notes
+    assert any(note.startswith("The app wrote 1 file (app.db) beside its code") for note in notes)
 
 
 def test_a_database_beside_the_code_stops_the_deploy_until_it_is_shared(site: Site, project: Project) -> None:
@@ -561,6 +577,17 @@ def test_a_users_own_static_file_is_never_replaced(site: Site, project: Project,
     site.deployed(source=project.url, public=["downloads/"])
     assert [(site.web / f"static/{name}.css").read_text() for name in ("mine", "other")] == ["mine", "newer"]
     assert site.deploy(source=project.url, public=["downloads/"]).state == "unchanged"
+
+
+def test_a_link_that_somebody_put_for_a_published_file_stays(site: Site, project: Project, tmp_path: Path) -> None:
+    project.push(**{"static/a.css": "a"})
+    site.deployed(source=project.url)
+    (site.web / "static/a.css").unlink()
+    (site.web / "static/a.css").symlink_to(tmp_path / "mine.css")
+    project.push(**{"static/a.css": "b"})
+    outcome = site.deployed(source=project.url)
+    assert any("1 file of yours" in note and "(static/a.css)" in note for note in outcome.notes)
+    assert (site.web / "static/a.css").is_symlink() and not (tmp_path / "mine.css").exists()
 
 
 def test_an_older_releases_files_stay_an_hour(site: Site, project: Project) -> None:

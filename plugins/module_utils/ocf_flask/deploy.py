@@ -174,6 +174,8 @@ def _new_release(site: Site, view: observe.View, outcome: Outcome, on_error: Exi
     on_error.callback(site.places.new_run_fcgi.unlink, missing_ok=True)
     packages = virtualenv.installed(path / "venv")
     outcome.tested = _test(site, outcome)
+    if site.settings.is_managed:
+        outcome.notes += shared.loose_notes(site, path / "app", view.wanted.inputs["code"])
     manifest = release.Manifest(
         id=identity,
         created=release.timestamp(),

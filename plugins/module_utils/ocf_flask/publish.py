@@ -59,14 +59,13 @@ def look(site: Site, live: release.Manifest | None) -> Found:
     todo, foreign = {}, []
     for name, source in wanted.items():
         path = site.places.site / name
-        what = _is_foreign(site.places.site, name)
-        if what:
+        if _is_foreign(site.places.site, name):
             foreign.append(name)
         elif not os.path.lexists(path):
             todo[name] = "added" if name not in recorded else "put back"
         elif name in recorded and _is_as_recorded(path, recorded[name]) and _digest(site.code, source, known) == recorded[name][0]:
             continue
-        elif not path.is_symlink() and path.is_file() and tree.digest(path) == tree.digest(site.code / source):
+        elif path.is_file() and tree.digest(path) == tree.digest(site.code / source):
             # Somebody's own with the same content is as good, and stays his.
             if name in others and name not in recorded:
                 todo[name] = "added"
@@ -105,6 +104,7 @@ def put(
         _make_parents(site.places.site, name, on_error)
         new = path.parent / _NEW
         new.unlink(missing_ok=True)
+        on_error.callback(new.unlink, missing_ok=True)
         _copy(code_directory / found.wanted[name], new, int(str(record[2])))
         if os.path.lexists(path):
             if not any(_is_as_recorded(path, one, closely=True) for one in known.get(name, [])):
@@ -239,14 +239,14 @@ def _digest(directory: Path, source: str, known: Mapping[str, str] | None) -> st
 
 
 def _is_foreign(site: Path, name: str) -> bool:
-    """Whether on the way there is something that is no directory: a link of the user's, which may lead anywhere."""
+    """Whether on the way there is something that is no directory, or at its end no file: a link of the user's may lead anywhere."""
     parts = name.split("/")
     for end in range(1, len(parts)):
         path = site / "/".join(parts[:end])
         if os.path.lexists(path) and (path.is_symlink() or not path.is_dir()):
             return True
     path = site / name
-    return os.path.lexists(path) and path.is_dir()
+    return path.is_symlink() or path.is_dir()
 
 
 def _make_parents(site: Path, name: str, on_error: ExitStack) -> None:

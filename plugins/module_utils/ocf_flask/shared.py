@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def link(site: Site, release: Path, notes: Callable[[str], None], on_error: Exit
     (release / LINK).symlink_to(os.path.relpath(where, release))
 
 
-def written(app: Path, known: Sequence[str], kept: Sequence[str]) -> list[str]:
+def written(app: Path, known: Iterable[str], kept: Sequence[str]) -> list[str]:
     """What the application, or somebody, has put beside a release's code, and a new release would not have.
 
     Bytecode and caches can be had again, and so can what begins with a dot.
@@ -64,7 +64,7 @@ def written(app: Path, known: Sequence[str], kept: Sequence[str]) -> list[str]:
     return sorted(set(_loose(str(app), "", tuple(kept))) - set(known))
 
 
-def refuse_loss(site: Site, app: Path, known: Sequence[str]) -> None:
+def refuse_loss(site: Site, app: Path, known: Iterable[str]) -> None:
     """Stop before the application would start without something that it has written.
 
     :raises SiteError: naming it, and the setting that keeps it.
@@ -80,6 +80,15 @@ def refuse_loss(site: Site, app: Path, known: Sequence[str]) -> None:
             f"To keep it for every release: ocf_flask_shared: [{setting}]. It is then copied to {site.places.shared}.\n"
             f"What nobody needs, delete: it is in {app}"
         )
+
+
+def loose_notes(site: Site, app: Path, known: Iterable[str]) -> list[str]:
+    """What is said at once of what the application has written in its test, before it has data in there."""
+    found = written(app, known, [name for name, _ in names(site, app)])
+    what = (
+        f"The app wrote {_files(found)} beside its code, where the next release does not find it. To keep such, name it in ocf_flask_shared"
+    )
+    return [what] if found else []
 
 
 def take_over(site: Site, app: Path, on_error: ExitStack) -> list[str]:
