@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import places, virtualenv
+from . import places, requirements, virtualenv
 from .errors import SettingError
 from .settings import Settings
 
 
 @dataclass(frozen=True)
 class Needs:
-    """``files`` are requirements files, each as pip takes it."""
+    """``files`` are requirements files, each as pip takes it; ``reached`` are these and all that they include."""
 
     interpreter: virtualenv.Interpreter
     files: tuple[Path, ...]
+    reached: tuple[Path, ...] = ()
 
 
 def read(settings: Settings, owner: places.Account, code: Path, env: Mapping[str, str], known: virtualenv.Interpreter | None) -> Needs:
@@ -26,7 +27,8 @@ def read(settings: Settings, owner: places.Account, code: Path, env: Mapping[str
     :raises SettingError: for a Python or a file that is not there.
     """
     interpreter = virtualenv.find_interpreter(settings.python, env=env, known=known)
-    return Needs(interpreter, _files(settings, owner, code))
+    files = _files(settings, owner, code)
+    return Needs(interpreter, files, requirements.reached(files))
 
 
 def _files(settings: Settings, owner: places.Account, code: Path) -> tuple[Path, ...]:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import code, files, htaccess, permissions, plan, publish, release, templates, tree, virtualenv
+from . import code, files, htaccess, permissions, plan, publish, release, requirements, templates, tree, virtualenv
 from .errors import SiteError
 from .site import Site
 
@@ -133,7 +133,7 @@ def _wanted(site: Site, htaccess_content: bytes, starter: bool, live: release.Ma
             # A newer patch release of the same Python is the same Python.
             "python": {"path": site.needs.interpreter.path, "version": ".".join(site.needs.interpreter.version.split(".")[:2])},
             "packages": list(packages),
-            "requirements": {_relative(site, path): files.digest(path.read_bytes()) for path in site.needs.files},
+            "requirements": {_relative(site, path): files.digest(path.read_bytes()) for path in site.needs.reached},
             "server": site.settings.server,
             "app": site.settings.app,
             "source": _source_of(site, live),
@@ -145,13 +145,13 @@ def _wanted(site: Site, htaccess_content: bytes, starter: bool, live: release.Ma
             "pip": files.digest(site.kit.pip),
         },
         packages=packages,
-        declared=_declared(packages, site.needs.files),
+        declared=_declared(packages, site.needs.reached),
         htaccess=htaccess_content,
     )
 
 
-def _declared(packages: tuple[str, ...], requirements: tuple[Path, ...]) -> frozenset[str]:
-    lines = [*packages, *(line for path in requirements for line in path.read_text("utf-8", "replace").splitlines())]
+def _declared(packages: tuple[str, ...], reached: tuple[Path, ...]) -> frozenset[str]:
+    lines = [*packages, *(line for path in reached for line in requirements.lines(path))]
     return frozenset(virtualenv.requirement_name(line) for line in lines) - {""}
 
 

@@ -159,7 +159,7 @@ class Order:
     """What a virtualenv is made of.
 
     ``packages`` and ``files``: requirements and requirements files, as pip takes them. ``pins``: versions
-    to stay with where the requirements allow it, by name.
+    to stay with where the requirements allow it, by name. ``hashed``: the files have hashes.
     """
 
     interpreter: Interpreter
@@ -167,6 +167,7 @@ class Order:
     files: tuple[Path, ...]
     pins: Mapping[str, str]
     source: Source
+    hashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,9 @@ def build(target: Path, order: Order, tools: Tools, start: Path | None = None) -
     requirements: list[str | Path] = ["-r", wanted]
     for file in order.files:
         requirements += ["-r", file]
+    if order.hashed:
+        _build_hashed(target, order, wanted, requirements[2:], tools)
+        return
     if start and tools.uv and is_whole(start):
         clone(start, target)
         if _install(target, ["--exact", *requirements], {}, order.source, tools).returncode == 0:
@@ -222,8 +226,26 @@ def build(target: Path, order: Order, tools: Tools, start: Path | None = None) -
     if completed.returncode and order.pins:
         pins = (_reconcile_with_uv if tools.uv else _reconcile_with_pip)(target, requirements, order, tools)
         completed = _install(target, requirements, pins, order.source, tools)
+    _check(completed, tools)
+
+
+def _check(completed: process.Completed, tools: Tools) -> None:
     if completed.returncode:
         raise SiteError(f"The packages could not be installed. {'uv' if tools.uv else 'pip'} says:", completed.output)
+
+
+def _build_hashed(target: Path, order: Order, wanted: Path, files: Sequence[str | Path], tools: Tools) -> None:
+    """Where one requirement has a hash, pip demands them of all: so the files come first, and then what has none.
+
+    The files name exact versions, to which the rest is held.
+    """
+    _create(target, order.interpreter, tools)
+    _check(_install(target, ["--require-hashes", *files], {}, order.source, tools), tools)
+    exact = installed(target)
+    completed = _install(target, ["-r", wanted], {**order.pins, **exact}, order.source, tools)
+    if completed.returncode and order.pins:
+        completed = _install(target, ["-r", wanted], exact, order.source, tools)
+    _check(completed, tools)
 
 
 def is_whole(venv: Path) -> bool:
