@@ -119,3 +119,30 @@ def test_hashes_are_demanded_of_the_files_alone(site: Site, shelf: Path, uv: str
     assert {"lib 1.0 installed", "tool 1.0 installed"} <= set(done.changes["packages"])
     site.write("requirements.txt", f"lib==1.0 --hash=sha256:{'0' * 64}\n")
     assert "could not be installed" in site.deploy(uv=uv, packages=["tool"]).error
+
+
+def test_the_dependencies_of_pyproject_are_installed_where_there_is_no_requirements_file(site: Site, shelf: Path) -> None:
+    (site.web / "requirements.txt").unlink()
+    site.write("pyproject.toml", '[project]\nname = "x"\nversion = "1"\ndependencies = ["lib"]\n')
+    assert "lib 1.0 installed" in site.deployed().changes["packages"]
+    assert site.deploy().state == "unchanged"
+    site.write("requirements.txt", "tool\n")
+    done = site.deployed()
+    assert {"lib 1.0 removed", "tool 1.0 installed"} <= set(done.changes["packages"]), "requirements.txt wins"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[tool.poetry]\nname = 'x'\n", "poetry export --output requirements.txt"),
+        ("[project]\ndependencies = 'flask'\n", "is not a list of texts"),
+        ("[project]\ndynamic = ['dependencies']\n", "leaves its dependencies to its build system"),
+        ("[project\n", "pyproject.toml cannot be read: "),
+    ],
+)
+def test_a_pyproject_that_cannot_be_used_ends_the_deploy_first(site: Site, shelf: Path, content: str, message: str) -> None:
+    (site.web / "requirements.txt").unlink()
+    site.write("pyproject.toml", content)
+    done = site.deploy()
+    assert done.state == "failed" and message in done.error
+    assert not site.private.exists()

@@ -122,6 +122,14 @@ def _relative(site: Site, path: Path) -> str:
     return str(path.relative_to(site.code)) if site.settings.is_managed and site.code in path.parents else str(path)
 
 
+def _requirements(site: Site) -> dict[str, str]:
+    """The digest of each file that decides about packages; of ``pyproject.toml`` no more than its dependencies."""
+    found = {_relative(site, path): files.digest(path.read_bytes()) for path in site.needs.reached}
+    if site.needs.dependencies:
+        found[_relative(site, site.code / "pyproject.toml")] = files.digest("\n".join(site.needs.dependencies).encode())
+    return found
+
+
 def _wanted(site: Site, htaccess_content: bytes, starter: bool, live: release.Manifest | None) -> plan.Wanted:
     packages = (*_BASE_PACKAGES[site.settings.server], *site.settings.packages)
     found = _code_of(site, live)
@@ -133,7 +141,7 @@ def _wanted(site: Site, htaccess_content: bytes, starter: bool, live: release.Ma
             # A newer patch release of the same Python is the same Python.
             "python": {"path": site.needs.interpreter.path, "version": ".".join(site.needs.interpreter.version.split(".")[:2])},
             "packages": list(packages),
-            "requirements": {_relative(site, path): files.digest(path.read_bytes()) for path in site.needs.reached},
+            "requirements": _requirements(site),
             "server": site.settings.server,
             "app": site.settings.app,
             "source": _source_of(site, live),
@@ -144,8 +152,8 @@ def _wanted(site: Site, htaccess_content: bytes, starter: bool, live: release.Ma
             "template": files.digest(site.kit.run_fcgi),
             "pip": files.digest(site.kit.pip),
         },
-        packages=packages,
-        declared=_declared(packages, site.needs.reached),
+        packages=(*packages, *site.needs.dependencies),
+        declared=_declared((*packages, *site.needs.dependencies), site.needs.reached),
         htaccess=htaccess_content,
     )
 
