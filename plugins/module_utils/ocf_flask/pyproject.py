@@ -34,16 +34,16 @@ def dependencies(file: Path) -> tuple[str, ...]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    if sys.version_info < (3, 11):
-        raise SettingError(
-            f"{file} can be read with Python 3.11 or newer only, and this deploy runs on an older one. "
-            "Write a requirements.txt beside it, or set ocf_flask_requirements to none."
-        )
-    import tomllib
+    if sys.version_info >= (3, 11):
+        import tomllib
 
-    try:
-        with open(file, "rb") as opened:
-            content: dict[str, Any] = tomllib.load(opened)
-            return content
-    except (OSError, ValueError) as error:
-        raise SettingError(f"{file} cannot be read: {error}") from None
+        try:
+            with open(file, "rb") as opened:
+                content: dict[str, Any] = tomllib.load(opened)
+                return content
+        except (OSError, ValueError) as error:
+            raise SettingError(f"{file} cannot be read: {error}") from None
+    raise SettingError(
+        f"{file} can be read with Python 3.11 or newer only, and this deploy runs on an older one. "
+        "Write a requirements.txt beside it, or set ocf_flask_requirements to none."
+    )
