@@ -37,6 +37,11 @@ options:
     type: str
     choices: [deploy, upgrade, rollback, remove, restore, run]
     default: deploy
+  packages:
+    description: The names of the packages that O(verb=upgrade) upgrades; empty for all.
+    type: list
+    elements: str
+    default: []
   kit:
     description: What the role brings for the sites. Texts are rendered; what differs from site to site stands in them as marks.
     type: dict
@@ -169,6 +174,7 @@ def main() -> None:
             "owner": {"type": "str", "default": ""},
             "elsewhere": {"type": "list", "elements": "str", "default": []},
             "verb": {"type": "str", "choices": list(engine.VERBS), "default": "deploy"},
+            "packages": {"type": "list", "elements": "str", "default": []},
             "kit": {"type": "dict", "required": True, "options": {name: {"type": "str", "required": True} for name in KIT}},
             "sources": {"type": "dict", "default": {}},
             "archive": {"type": "path", "default": ""},
@@ -187,7 +193,8 @@ def main() -> None:
         missing = engine.missing(run, brought) if given["sources"] and not given["archive"] else []
         if missing:
             module.exit_json(changed=False, missing=missing)
-        outcomes = engine.execute(run, engine.verb(given["verb"], kit, engine.Asked(brought=brought), check=module.check_mode))
+        asked = engine.Asked(brought=brought, packages=tuple(given["packages"]))
+        outcomes = engine.execute(run, engine.verb(given["verb"], kit, asked, check=module.check_mode))
     except engine.SettingError as error:
         module.fail_json(msg=error.message)
     module.exit_json(**engine.result(outcomes, given["again"]))

@@ -53,10 +53,10 @@ def test_the_spec_and_the_engine_agree_by_value(options: dict[str, Any]) -> None
     assert engine == {name: option["default"] for name, option in options.items() if name != "ocf_flask_sites"}
 
 
-@pytest.mark.parametrize("verb", ["status", "logs"])
+@pytest.mark.parametrize("verb", ["status", "logs", "upgrade"])
 def test_a_verbs_defaults_are_those_of_its_spec(verb: str) -> None:
     spec = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"][verb]["options"]
-    used = re.findall(r"\{\{ (\w+) \| default\((\d+|true|false)\) \}\}", (ROLE / f"tasks/{verb}.yml").read_text())
+    used = re.findall(r"\{\{ (\w+) \| default\((\d+|true|false|\[\])\) \}\}", (ROLE / f"tasks/{verb}.yml").read_text())
     assert {name: yaml.safe_load(default) for name, default in used} == {name: option["default"] for name, option in spec.items()}
 
 

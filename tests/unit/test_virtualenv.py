@@ -183,6 +183,18 @@ def test_an_interpreter_that_ran_before_is_not_started_again_unless_its_file_cha
         virtualenv.find_interpreter(str(path), env=ENV, known=known)
 
 
+def test_of_a_range_it_is_the_machines_python_or_else_the_newest_that_fits(tmp_path: Path) -> None:
+    for minor in ("96", "97", "98"):
+        fake(tmp_path, f"python3.{minor}", f"3.{minor}.1")
+    env = {**ENV, "PATH": str(tmp_path)}
+    assert virtualenv.find_interpreter(">=3.9", env=env) == virtualenv.find_interpreter(SYSTEM, env=ENV)
+    assert virtualenv.find_interpreter(">=3.95,<3.98", env=env).version == "3.97.1"
+    assert virtualenv.find_interpreter(">=3.95, <=3.98", env=env).version == "3.98.1", "the patch level counts for the version"
+    assert virtualenv.find_interpreter(">3.96.0,!=3.98,<3.98", env=env).version == "3.97.1"
+    with pytest.raises(SettingError, match=r"no such Python runs on this machine\. This machine has 3"):
+        virtualenv.find_interpreter(">=3.99", env=env)
+
+
 def test_3_1_is_not_3_11(tmp_path: Path) -> None:
     fake(tmp_path, "python3.1", "3.11.2")
     with pytest.raises(SettingError):

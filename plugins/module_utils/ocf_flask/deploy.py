@@ -11,7 +11,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from . import (
     plan,
     publish,
     release,
+    requirements,
     shared,
     smoke,
     source,
@@ -41,9 +42,10 @@ from .outcome import Outcome
 from .site import Site, with_code
 
 
-def carry_out(site: Site, outcome: Outcome) -> None:
+def carry_out(site: Site, outcome: Outcome, revise: Callable[[observe.View], observe.View] = lambda view: view) -> None:
     """Do what is to be done, as ``outcome`` then says.
 
+    :param revise: what another verb has to say about the plan.
     :raises SiteError: when it cannot be done; the site is as it was, but for what the error's ``advice`` says.
     """
     where = site.places
@@ -61,7 +63,7 @@ def carry_out(site: Site, outcome: Outcome) -> None:
         try:
             if site.awaits_code:
                 site = source.stage(site, where.temporary / "app", where.repository)
-            view = observe.look(site)
+            view = revise(observe.look(site))
             explain.describe(site, view, outcome)
             if view.plan.empty:
                 return
@@ -236,24 +238,30 @@ def _make_virtualenv(site: Site, view: observe.View, target: Path) -> None:
     if present and view.plan.virtualenv == plan.CLONE and virtualenv.is_whole(present):
         virtualenv.clone(present, target)
         return
+    build_virtualenv(site, view, target, site.places.temporary, start=present if view.plan.virtualenv == plan.UPDATE else None)
+
+
+def build_virtualenv(site: Site, view: observe.View, target: Path, scratch: Path, start: Path | None = None) -> None:
+    """Install what the plan says. ``scratch`` is a directory for what is needed meanwhile; ``start`` as for `virtualenv.build`."""
     settings = site.settings
     uv = "" if settings.uv == "none" else virtualenv.find_uv((site.expand(settings.uv), *site.kit.uv), env=site.env)
     order = virtualenv.Order(
         interpreter=view.wanted.interpreter,
-        packages=(*view.wanted.packages, *(f"{name}=={version}" for name, version in view.plan.by_hand.items())),
+        packages=(*view.wanted.packages, *(f"{name}=={version}" if version else name for name, version in view.plan.by_hand.items())),
         files=site.needs.files,
-        pins=view.observed.installed or (view.live.packages if view.live else {}),
+        pins=view.plan.pins,
+        hashed=requirements.have_hashes(site.needs.reached),
         source=virtualenv.Source(site.expand(settings.wheels), settings.index),
     )
     tools = virtualenv.Tools(
         uv=uv,
         pip=site.kit.pip,
-        scratch=site.places.temporary,
+        scratch=scratch,
         cwd=site.code,
-        env={**site.env, "TMPDIR": str(site.places.temporary)},
+        env={**site.env, "TMPDIR": str(scratch)},
         deadline=time.monotonic() + settings.timeouts.build,
     )
-    virtualenv.build(target, order, tools, start=present if view.plan.virtualenv == plan.UPDATE else None)
+    virtualenv.build(target, order, tools, start=start)
 
 
 def _test(site: Site, outcome: Outcome) -> dict[str, Any]:

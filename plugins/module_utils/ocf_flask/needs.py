@@ -6,17 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import places, virtualenv
+from . import places, pyproject, requirements, virtualenv
 from .errors import SettingError
 from .settings import Settings
 
 
 @dataclass(frozen=True)
 class Needs:
-    """``files`` are requirements files, each as pip takes it."""
+    """``files`` are requirements files, each as pip takes it; ``reached`` are these and all that they include.
+
+    ``dependencies``: of ``pyproject.toml``, where there is no requirements file.
+    """
 
     interpreter: virtualenv.Interpreter
     files: tuple[Path, ...]
+    reached: tuple[Path, ...] = ()
+    dependencies: tuple[str, ...] = ()
 
 
 def read(settings: Settings, owner: places.Account, code: Path, env: Mapping[str, str], known: virtualenv.Interpreter | None) -> Needs:
@@ -26,7 +31,9 @@ def read(settings: Settings, owner: places.Account, code: Path, env: Mapping[str
     :raises SettingError: for a Python or a file that is not there.
     """
     interpreter = virtualenv.find_interpreter(settings.python, env=env, known=known)
-    return Needs(interpreter, _files(settings, owner, code))
+    files = _files(settings, owner, code)
+    dependencies = pyproject.dependencies(code / "pyproject.toml") if not files and settings.requirements != "none" else ()
+    return Needs(interpreter, files, requirements.reached(files), dependencies)
 
 
 def _files(settings: Settings, owner: places.Account, code: Path) -> tuple[Path, ...]:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import aside, code, files, htaccess, permissions, plan, publish, release, templates, tree, virtualenv
+from . import aside, code, files, htaccess, permissions, plan, publish, release, requirements, templates, tree, virtualenv
 from .errors import SiteError
 from .site import Site
 
@@ -123,6 +123,14 @@ def _relative(site: Site, path: Path) -> str:
     return str(path.relative_to(site.code)) if site.settings.is_managed and site.code in path.parents else str(path)
 
 
+def _requirements(site: Site) -> dict[str, str]:
+    """The digest of each file that decides about packages; of ``pyproject.toml`` no more than its dependencies."""
+    found = {_relative(site, path): files.digest(path.read_bytes()) for path in site.needs.reached}
+    if site.needs.dependencies:
+        found[_relative(site, site.code / "pyproject.toml")] = files.digest("\n".join(site.needs.dependencies).encode())
+    return found
+
+
 def _wanted(site: Site, htaccess_content: bytes, starter: bool, live: release.Manifest | None) -> plan.Wanted:
     packages = (*_BASE_PACKAGES[site.settings.server], *site.settings.packages)
     found = _code_of(site, live)
@@ -134,7 +142,7 @@ def _wanted(site: Site, htaccess_content: bytes, starter: bool, live: release.Ma
             # A newer patch release of the same Python is the same Python.
             "python": {"path": site.needs.interpreter.path, "version": ".".join(site.needs.interpreter.version.split(".")[:2])},
             "packages": list(packages),
-            "requirements": {_relative(site, path): files.digest(path.read_bytes()) for path in site.needs.files},
+            "requirements": _requirements(site),
             "server": site.settings.server,
             "app": site.settings.app,
             "source": _source_of(site, live),
@@ -145,14 +153,14 @@ def _wanted(site: Site, htaccess_content: bytes, starter: bool, live: release.Ma
             "template": files.digest(site.kit.run_fcgi),
             "pip": files.digest(site.kit.pip),
         },
-        packages=packages,
-        declared=_declared(packages, site.needs.files),
+        packages=(*packages, *site.needs.dependencies),
+        declared=_declared((*packages, *site.needs.dependencies), site.needs.reached),
         htaccess=htaccess_content,
     )
 
 
-def _declared(packages: tuple[str, ...], requirements: tuple[Path, ...]) -> frozenset[str]:
-    lines = [*packages, *(line for path in requirements for line in path.read_text("utf-8", "replace").splitlines())]
+def _declared(packages: tuple[str, ...], reached: tuple[Path, ...]) -> frozenset[str]:
+    lines = [*packages, *(line for path in reached for line in requirements.lines(path))]
     return frozenset(virtualenv.requirement_name(line) for line in lines) - {""}
 
 

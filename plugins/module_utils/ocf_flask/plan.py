@@ -67,12 +67,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a deploy does. ``virtualenv`` is one of `BUILD`, `UPDATE` (a clone with other packages), `CLONE`, `KEEP`."""
+    """What a deploy does. ``virtualenv`` is one of `BUILD`, `UPDATE` (a clone with other packages), `CLONE`, `KEEP`; ``pins`` are versions to stay with."""
 
     changes: tuple[Change, ...]
     release: bool
     virtualenv: str
     by_hand: Mapping[str, str]
+    pins: Mapping[str, str]
     starter: bool
     htaccess: bool
     run_fcgi: bool
@@ -113,6 +114,7 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
         release=release,
         virtualenv=virtualenv if release else KEEP,
         by_hand=by_hand,
+        pins=observed.installed or (observed.live.packages if observed.live else {}),
         starter=observed.starter,
         htaccess=htaccess,
         run_fcgi=run_fcgi,

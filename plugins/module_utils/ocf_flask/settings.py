@@ -28,6 +28,7 @@ _SHOWN = 200
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _APP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\([^\"\\\n]*\))?)?")
 _PYTHON = re.compile(r"(python)?3(\.\d{1,2}){0,2}")
+PYTHON_RANGE = re.compile(r"\s*(>=|<=|>|<|!=)\s*(3(?:\.\d{1,2}){0,2}|4)\s*")
 # In flask[async,dotenv]>=2,<4,jinja2 only the last comma is between packages.
 _BETWEEN_ITEMS = re.compile(r",(?![^\[]*\])(?!\s*(?:[<>]|[=~!]=))")
 # What can stand unquoted in a shebang and inside quotes in Apache's configuration.
@@ -427,8 +428,10 @@ def _python(reader: _Reader) -> str:
     value = reader.text("python", "")
     is_path = value.startswith("/") and _PLAIN_PATH.fullmatch(value)
     # 3.1 is what YAML makes of an unquoted 3.10.
-    if value and not is_path and (value == "3.1" or not _PYTHON.fullmatch(value)):
-        reader.wrong("python", "it takes a version such as 3.11 (in quotes: '3.10' is not 3.1) or an interpreter's absolute path.")
+    is_range = all(PYTHON_RANGE.fullmatch(part) for part in value.split(","))
+    if value and not is_path and not is_range and (value == "3.1" or not _PYTHON.fullmatch(value)):
+        rule = "it takes a version such as 3.11 (in quotes: '3.10' is not 3.1), a range such as '>=3.10,<3.13', or an interpreter's absolute path."
+        reader.wrong("python", rule)
         return ""
     return value
 

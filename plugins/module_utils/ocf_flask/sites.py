@@ -30,9 +30,11 @@ class Asked:
     """What a run asks of a verb, besides the sites' settings: of each verb its own.
 
     ``brought``: the directories of the controller from which sites are deployed.
+    ``packages``: the names of those to upgrade; empty for all.
     """
 
     brought: Brought = field(default_factory=Brought)
+    packages: tuple[str, ...] = ()
 
 
 Work = Callable[[settings.Settings, Kit, Asked, bool], Outcome]
@@ -74,6 +76,21 @@ def deploy(one: settings.Settings, kit: Kit, asked: Asked = Asked(), check: bool
             outcome.state = WOULD_CHANGE
         else:
             _transaction()(site, outcome)
+    return outcome
+
+
+def upgrade(one: settings.Settings, kit: Kit, asked: Asked = Asked(), check: bool = False) -> Outcome:
+    """Take newer packages for one site, as its requirements allow; with ``check``, only say which."""
+    outcome = Outcome(one.name, owner=one.owner, verb="upgrade")
+    with outcome.recording(), ExitStack() as checking:
+        site = open_site(one, kit)
+        if one.is_managed:
+            site = _source().settle(site, asked.brought)
+        work = site
+        if site.awaits_code:
+            scratch = Path(checking.enter_context(tempfile.TemporaryDirectory(prefix="ocf-flask-")))
+            work = _source().stage(site, scratch / "app", scratch / "repository")
+        _upgrade()(work, asked.packages, outcome, check=check)
     return outcome
 
 
@@ -143,8 +160,14 @@ def _transaction() -> Callable[[Site, Outcome], None]:
     return carry_out
 
 
-_WORK: dict[str, Work] = {"deploy": deploy}
-_LOAD: dict[str, Callable[[], object]] = {"deploy": lambda: (_transaction(), _takeover())}
+def _upgrade() -> Callable[..., None]:
+    from .upgrade import upgrade as work
+
+    return work
+
+
+_WORK: dict[str, Work] = {"deploy": deploy, "upgrade": upgrade}
+_LOAD: dict[str, Callable[[], object]] = {"deploy": lambda: (_transaction(), _takeover()), "upgrade": _upgrade}
 
 
 def result(outcomes: Sequence[Outcome], again: str) -> dict[str, Any]:

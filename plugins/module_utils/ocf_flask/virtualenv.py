@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import operator
 import os
 import re
 import shutil
@@ -13,12 +14,14 @@ from pathlib import Path
 
 from . import process
 from .errors import SettingError, SiteError
+from .settings import PYTHON_RANGE
 
 _NOT_IN_VENV = (
     *("bin/activate.bat", "bin/deactivate.bat", "bin/pydoc.bat", "bin/activate.ps1", "bin/activate.nu", "bin/activate.xsh"),
     *(".gitignore", "CACHEDIR.TAG"),
 )
 OLDEST_PYTHON = (3, 9)
+_COMPARED = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "!=": operator.ne}
 _PYTHON_DIRECTORIES = ("/usr/bin", "/usr/local/bin")
 _ASK = "import os, sys; print('%d.%d.%d' % sys.version_info[:3], os.path.realpath(getattr(sys, '_base_executable', '') or sys.executable))"
 # Not what pip leaves of an interrupted uninstallation: ~lask-3.1.3.dist-info.
@@ -36,6 +39,8 @@ class Interpreter:
 
 def find_interpreter(wanted: str, *, env: Mapping[str, str], known: Interpreter | None = None) -> Interpreter:
     """The interpreter of a setting: a version, a path, or empty for the machine's ``python3``.
+
+    Of a range such as ``>=3.10,<3.13`` the machine's ``python3`` if it fits, else the newest that does.
 
     :param known: one that ran before. Where the candidate is the very same file, it is not started again.
     :raises SettingError: when there is none that runs, with those that this machine has.
@@ -56,9 +61,36 @@ def find_interpreter(wanted: str, *, env: Mapping[str, str], known: Interpreter 
 def _candidates(wanted: str, env: Mapping[str, str]) -> list[str]:
     if wanted.startswith("/"):
         return [wanted]
+    directories = [directory for directory in dict.fromkeys([*_PYTHON_DIRECTORIES, *env.get("PATH", "").split(":")]) if directory]
+    if _is_range(wanted):
+        return [f"{directory}/python3" for directory in directories] + _versioned(directories)
     name = f"python{'.'.join(wanted.replace('python', '').split('.')[:2]) or '3'}"
-    directories = [*_PYTHON_DIRECTORIES, *env.get("PATH", "").split(":")]
-    return [path for path in dict.fromkeys(f"{directory}/{name}" for directory in directories if directory) if os.access(path, os.X_OK)]
+    return [path for directory in directories if os.access(path := f"{directory}/{name}", os.X_OK)]
+
+
+def _versioned(directories: Sequence[str]) -> list[str]:
+    """The Pythons of those directories that have a version in their name, the newest first."""
+    found = [(int(match[1]), path) for path in _listed(directories) if (match := re.search(r"/python3\.(\d+)$", path))]
+    return [path for _, path in sorted(found, key=lambda one: -one[0])]
+
+
+def _listed(directories: Sequence[str]) -> list[str]:
+    return [f"{directory}/{name}" for directory in directories if os.path.isdir(directory) for name in sorted(os.listdir(directory))]
+
+
+def _is_range(wanted: str) -> bool:
+    return wanted.lstrip()[:1] in ("<", ">", "!")
+
+
+def _fits(version: str, wanted: str) -> bool:
+    """Whether a version is in a range, compared as far as the range's own numbers go (``<=3.12`` has 3.12.4 in it)."""
+    for match in map(PYTHON_RANGE.fullmatch, wanted.split(",")):
+        assert match, "checked when the settings were read"
+        limit = [int(one) for one in match[2].split(".")]
+        have = [int(one) for one in version.split(".")][: len(limit)]
+        if not _COMPARED[match[1]](have, limit):
+            return False
+    return True
 
 
 def _ask(path: str, env: Mapping[str, str]) -> Interpreter | None:
@@ -86,6 +118,8 @@ def _file(path: str) -> str:
 
 
 def _is_version(version: str, wanted: str) -> bool:
+    if _is_range(wanted):
+        return _fits(version, wanted)
     number = wanted.replace("python", "")
     return wanted.startswith("/") or f"{version}.".startswith(f"{number}." if number else "3.")
 
@@ -159,7 +193,7 @@ class Order:
     """What a virtualenv is made of.
 
     ``packages`` and ``files``: requirements and requirements files, as pip takes them. ``pins``: versions
-    to stay with where the requirements allow it, by name.
+    to stay with where the requirements allow it, by name. ``hashed``: the files have hashes.
     """
 
     interpreter: Interpreter
@@ -167,6 +201,7 @@ class Order:
     files: tuple[Path, ...]
     pins: Mapping[str, str]
     source: Source
+    hashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -212,6 +247,9 @@ def build(target: Path, order: Order, tools: Tools, start: Path | None = None) -
     requirements: list[str | Path] = ["-r", wanted]
     for file in order.files:
         requirements += ["-r", file]
+    if order.hashed:
+        _build_hashed(target, order, wanted, requirements[2:], tools)
+        return
     if start and tools.uv and is_whole(start):
         clone(start, target)
         if _install(target, ["--exact", *requirements], {}, order.source, tools).returncode == 0:
@@ -222,8 +260,26 @@ def build(target: Path, order: Order, tools: Tools, start: Path | None = None) -
     if completed.returncode and order.pins:
         pins = (_reconcile_with_uv if tools.uv else _reconcile_with_pip)(target, requirements, order, tools)
         completed = _install(target, requirements, pins, order.source, tools)
+    _check(completed, tools)
+
+
+def _check(completed: process.Completed, tools: Tools) -> None:
     if completed.returncode:
         raise SiteError(f"The packages could not be installed. {'uv' if tools.uv else 'pip'} says:", completed.output)
+
+
+def _build_hashed(target: Path, order: Order, wanted: Path, files: Sequence[str | Path], tools: Tools) -> None:
+    """Where one requirement has a hash, pip demands them of all: so the files come first, and then what has none.
+
+    The files name exact versions, to which the rest is held.
+    """
+    _create(target, order.interpreter, tools)
+    _check(_install(target, ["--require-hashes", *files], {}, order.source, tools), tools)
+    exact = installed(target)
+    completed = _install(target, ["-r", wanted], {**order.pins, **exact}, order.source, tools)
+    if completed.returncode and order.pins:
+        completed = _install(target, ["-r", wanted], exact, order.source, tools)
+    _check(completed, tools)
 
 
 def is_whole(venv: Path) -> bool:

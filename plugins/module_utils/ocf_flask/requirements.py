@@ -1,0 +1,56 @@
+"""Requirements files with all that they include, read as pip reads them.
+
+A ``-r`` or ``-c`` line is relative to the file that it stands in (pip.pypa.io/en/stable/reference/requirements-file-format/).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from .errors import SettingError
+
+_INCLUDE = re.compile(r"(?:-r|--requirement|-c|--constraint)(?:\s*=\s*|\s+|(?<=-[rc]))(\S.*)")
+_COMMENT = re.compile(r"(^|\s+)#.*$")
+
+
+def reached(files: Sequence[Path]) -> tuple[Path, ...]:
+    """The files and those that they include, each once.
+
+    :raises SettingError: for a file that is missing, cannot be read, or includes itself; none of its lines is shown.
+    """
+    found: dict[Path, None] = {}
+    for file in files:
+        _follow(file, (), found)
+    return tuple(found)
+
+
+def lines(file: Path) -> Iterator[str]:
+    """A file's lines without comments, continued ones joined."""
+    joined = re.sub(r"\\\r?\n", " ", file.read_text("utf-8", "replace"))
+    return (line for one in joined.splitlines() if (line := _COMMENT.sub("", one).strip()))
+
+
+def _follow(file: Path, parents: tuple[Path, ...], found: dict[Path, None]) -> None:
+    if file in parents:
+        chain = " -> ".join(str(one) for one in (*parents[parents.index(file) :], file))
+        raise SettingError(f"Requirements files include each other: {chain}. Take one of the lines out.")
+    if file in found:
+        return
+    found[file] = None
+    try:
+        included = [match[1].strip("\"'") for line in lines(file) if (match := _INCLUDE.fullmatch(line))]
+    except OSError as error:
+        by = f", which {parents[-1]} includes," if parents else ""
+        raise SettingError(f"The requirements file {file}{by} cannot be read: {error.strerror}. Correct the line, or its path.") from None
+    for name in included:
+        # What pip would download is pip's to read.
+        if "://" not in name:
+            _follow(Path(os.path.normpath(file.parent / name)), (*parents, file), found)
+
+
+def have_hashes(files: Sequence[Path]) -> bool:
+    """Whether one of the files has a hash: pip then demands one of every package that it installs together with them."""
+    return any(re.search(r"(^|\s)--(hash[\s=]|require-hashes)", line) for file in files for line in lines(file))

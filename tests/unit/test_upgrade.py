@@ -1,0 +1,148 @@
+"""Newer packages when they are asked for, and not before."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from local_site import APP, Site
+from ocf_flask import sites
+from ocf_flask.outcome import Outcome
+from test_virtualenv import wheel
+
+
+@pytest.fixture(name="shelf")
+def _shelf(site: Site, wheels: Path, tmp_path: Path) -> Path:
+    """The wheels of Flask, and lib and tool in version 1.0; the site is deployed with these."""
+    shutil.copytree(wheels, tmp_path / "shelf")
+    for name in ("lib", "tool"):
+        wheel(tmp_path / "shelf", name, "1.0")
+    site.base["wheels"] = str(tmp_path / "shelf")
+    site.write("flaskyapplication.py", APP.format("hello"))
+    site.write("requirements.txt", "-r more.txt\ntool\n")
+    site.write("more.txt", "lib\n")
+    return tmp_path / "shelf"
+
+
+def newer(shelf: Path) -> None:
+    for name in ("lib", "tool"):
+        wheel(shelf, name, "2.0")
+
+
+def run(site: Site, *packages: str, check: bool = False, **more: str) -> Outcome:
+    return sites.upgrade(site.settings(**more), site.kit, sites.Asked(packages=packages), check)
+
+
+@pytest.mark.parametrize("uv", ["", "none"])
+def test_an_upgrade_takes_newer_versions_and_a_second_finds_nothing(site: Site, shelf: Path, uv: str) -> None:
+    site.deployed(uv=uv)
+    newer(shelf)
+    assert site.deploy(uv=uv).state == "unchanged"
+    before = site.state()
+    planned = run(site, check=True, uv=uv)
+    assert planned.state == "would change" and planned.changes["packages"] == ["lib 1.0 -> 2.0", "tool 1.0 -> 2.0"], planned
+    assert site.state() == before
+    done = run(site, uv=uv)
+    assert done.state == "upgraded" and done.changes["packages"] == ["lib 1.0 -> 2.0", "tool 1.0 -> 2.0"], (done.error, done.detail)
+    assert len(site.releases()) == 2
+    before = site.state()
+    assert run(site, uv=uv).state == "unchanged"
+    assert site.deploy(uv=uv).state == "unchanged"
+    assert site.state() == before
+
+
+def test_only_the_named_package_is_upgraded_and_an_exact_version_holds(site: Site, shelf: Path) -> None:
+    site.deployed()
+    newer(shelf)
+    assert run(site, "Lib").changes["packages"] == ["lib 1.0 -> 2.0"]
+    site.write("requirements.txt", "lib\ntool==1.0\n")
+    site.deployed()
+    held = run(site, "tool")
+    assert held.state == "unchanged" and any("requirements.txt" in note for note in held.notes)
+
+
+def test_what_is_not_installed_is_refused_with_what_is(site: Site, shelf: Path) -> None:
+    site.deployed()
+    done = run(site, "wekzeug")
+    assert done.state == "failed" and done.error.startswith(
+        "The site has no package wekzeug to upgrade. Installed are: blinker, click, flask"
+    )
+
+
+def test_a_site_that_is_not_deployed_is_to_be_deployed_first(site: Site, shelf: Path) -> None:
+    done = run(site)
+    assert done.state == "failed" and "is not deployed yet" in done.error and "playbooks/deploy.yml -e site=flasky" in done.error
+    assert not site.private.exists()
+
+
+def test_code_goes_along_and_it_is_said(site: Site, shelf: Path) -> None:
+    site.deployed()
+    newer(shelf)
+    site.write("flaskyapplication.py", APP.format("new"))
+    done = run(site)
+    assert done.state == "upgraded" and any("goes along" in note for note in done.notes)
+    assert "flaskyapplication.py changed" in done.changes["code"]
+
+
+def test_an_upgrade_that_breaks_the_app_leaves_the_site_as_it_was(site: Site, shelf: Path) -> None:
+    site.write("flaskyapplication.py", "import lib\nassert lib.version == '1.0'\n" + APP.format("x"))
+    site.deployed()
+    newer(shelf)
+    before = site.serving()
+    done = run(site)
+    assert done.state == "failed" and "AssertionError" in done.error + done.detail
+    assert site.serving() == before and len(site.releases()) == 1
+
+
+def test_a_file_that_is_included_counts_and_one_that_is_missing_ends_the_deploy_first(site: Site, shelf: Path) -> None:
+    site.deployed()
+    site.write("more.txt", "lib\nitsdangerous\n")
+    assert site.deployed().state == "deployed"
+    site.write("more.txt", "-c ../nowhere/limits.txt\nlib\n")
+    before = site.serving()
+    done = site.deploy()
+    assert done.state == "failed" and "limits.txt, which " in done.error and "cannot be read: No such file" in done.error
+    assert site.serving() == before
+    site.write("more.txt", "-r requirements.txt\n")
+    assert "include each other" in site.deploy().error
+
+
+@pytest.mark.parametrize("uv", ["", "none"])
+def test_hashes_are_demanded_of_the_files_alone(site: Site, shelf: Path, uv: str) -> None:
+    import hashlib
+
+    digest = hashlib.sha256((shelf / "lib-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+    site.write("requirements.txt", f"lib==1.0 \\\n    --hash=sha256:{digest}\n")
+    done = site.deployed(uv=uv, packages=["tool"])
+    assert {"lib 1.0 installed", "tool 1.0 installed"} <= set(done.changes["packages"])
+    site.write("requirements.txt", f"lib==1.0 --hash=sha256:{'0' * 64}\n")
+    assert "could not be installed" in site.deploy(uv=uv, packages=["tool"]).error
+
+
+def test_the_dependencies_of_pyproject_are_installed_where_there_is_no_requirements_file(site: Site, shelf: Path) -> None:
+    (site.web / "requirements.txt").unlink()
+    site.write("pyproject.toml", '[project]\nname = "x"\nversion = "1"\ndependencies = ["lib"]\n')
+    assert "lib 1.0 installed" in site.deployed().changes["packages"]
+    assert site.deploy().state == "unchanged"
+    site.write("requirements.txt", "tool\n")
+    done = site.deployed()
+    assert {"lib 1.0 removed", "tool 1.0 installed"} <= set(done.changes["packages"]), "requirements.txt wins"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[tool.poetry]\nname = 'x'\n", "poetry export --output requirements.txt"),
+        ("[project]\ndependencies = 'flask'\n", "is not a list of texts"),
+        ("[project]\ndynamic = ['dependencies']\n", "leaves its dependencies to its build system"),
+        ("[project\n", "pyproject.toml cannot be read: "),
+    ],
+)
+def test_a_pyproject_that_cannot_be_used_ends_the_deploy_first(site: Site, shelf: Path, content: str, message: str) -> None:
+    (site.web / "requirements.txt").unlink()
+    site.write("pyproject.toml", content)
+    done = site.deploy()
+    assert done.state == "failed" and message in done.error
+    assert not site.private.exists()
