@@ -35,6 +35,8 @@ def recognised(site: Site) -> Site:
     if found is None:
         return site
     taken = replace(site, settings=below(site.settings, found), adopted=found)
+    if taken.settings.is_managed:
+        return taken
     return with_code(taken, places.code_directory(taken.settings, site.owner, site.places))
 
 
