@@ -84,7 +84,7 @@ class Outcome(Record):
 
     ``tested`` is the smoke test's ``path``, ``status``, ``seconds`` and ``at``; ``reached`` says why the real
     URL could not confirm the release, and is empty when it did; ``changes`` has sentences by part of the site
-    (`plan.PARTS`); ``diff`` is as Ansible takes it.
+    (`plan.PARTS`); ``diff`` is as Ansible takes it; ``output`` what a command of the user's printed.
     """
 
     states: ClassVar[tuple[str, ...]] = (UNCHANGED, WOULD_CHANGE, *DONE.values(), FAILED)
@@ -101,6 +101,7 @@ class Outcome(Record):
     changes: dict[str, list[str]] = field(default_factory=dict)
     diff: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    output: str = ""
 
     @property
     def changed(self) -> bool:
