@@ -62,6 +62,18 @@ options:
         description: The text of the stand-in for pip that goes into each virtualenv.
         type: str
         required: true
+      command:
+        description: The text of what runs commands, which goes into each release.
+        type: str
+        required: true
+      release_run:
+        description: The text of a release's program C(run), with marks.
+        type: str
+        required: true
+      run:
+        description: The text of the program C(run) that executes the live release's, with marks.
+        type: str
+        required: true
   uv:
     description: Paths at which uv may be, tried in turn before C(PATH).
     type: list
@@ -98,6 +110,9 @@ EXAMPLES = r"""
       runtime: "{{ lookup('ansible.builtin.file', 'ocf_flask_runtime.py') }}"
       starter: "{{ lookup('ansible.builtin.file', 'flaskyapplication.py') }}"
       pip: "{{ lookup('ansible.builtin.file', 'pip.py') }}"
+      command: "{{ lookup('ansible.builtin.file', 'ocf_flask_command.py') }}"
+      release_run: "{{ lookup('ansible.builtin.template', 'release_run.j2') }}"
+      run: "{{ lookup('ansible.builtin.template', 'run.j2') }}"
 """
 
 RETURN = r"""
@@ -139,7 +154,7 @@ except ImportError:
     # A plain checkout: ansible.cfg names plugins/module_utils. Ansible packs what it finds of the two.
     from ansible.module_utils.ocf_flask import sites as engine
 
-KIT = ("htaccess", "run_fcgi", "runtime", "starter", "pip")
+KIT = ("htaccess", "run_fcgi", "runtime", "starter", "pip", "command", "release_run", "run")
 
 
 def main() -> None:

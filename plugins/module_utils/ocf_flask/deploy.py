@@ -13,14 +13,30 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from . import code, explain, files, live, observe, permissions, plan, release, smoke, switch, virtualenv
+from . import (
+    code,
+    commands,
+    cron,
+    environment,
+    explain,
+    files,
+    live,
+    observe,
+    permissions,
+    plan,
+    release,
+    smoke,
+    switch,
+    templates,
+    virtualenv,
+)
 from .errors import SiteError
 from .lock import locked
-from .outcome import Outcome
+from .outcome import Outcome, said
 from .site import Site
 
 
@@ -45,7 +61,7 @@ def carry_out(site: Site, outcome: Outcome) -> None:
         for directory in (where.releases, where.log, where.temporary):
             directory.mkdir(mode=0o700, exist_ok=True)
         try:
-            with ExitStack() as on_error:
+            with ExitStack() as on_error, _after_release_command(outcome):
                 _make_directory(site, view, on_error)
                 manifest = view.live
                 if view.plan.release:
@@ -56,6 +72,7 @@ def carry_out(site: Site, outcome: Outcome) -> None:
                 # Before anything that visitors could notice.
                 before = live.ask(site.url, token)
                 _set_permissions(site, on_error)
+                _set_commands(site, view, on_error)
                 switch.switch(site, view, manifest, outcome, switch.Question(token, before), on_error)
                 on_error.pop_all()
         finally:
@@ -123,6 +140,9 @@ def _new_release(site: Site, view: observe.View, outcome: Outcome, on_error: Exi
     _make_virtualenv(site, view, path / "venv")
     (path / "runtime").mkdir(mode=0o700)
     files.write_new(path / "runtime" / "ocf_flask_runtime.py", site.kit.runtime.encode(), 0o600)
+    files.write_new(path / "runtime" / "ocf_flask_command.py", site.kit.command.encode(), 0o600)
+    files.write_new(path / "run", observe.release_run_of(site, identity), 0o700)
+    environment.write(path, site.settings.env)
     code.copy(site.code, view.wanted.inputs["code"], path / "app")
     code.forget_bytecode(site.code, view.wanted.inputs["code"], view.live.inputs["code"] if view.live else {})
     run_fcgi = observe.run_fcgi_of(site, identity)
@@ -130,7 +150,7 @@ def _new_release(site: Site, view: observe.View, outcome: Outcome, on_error: Exi
     files.write_new(site.places.new_run_fcgi, run_fcgi, 0o700)
     on_error.callback(site.places.new_run_fcgi.unlink, missing_ok=True)
     packages = virtualenv.installed(path / "venv")
-    outcome.tested = _test(site, outcome)
+    outcome.tested = _test(site, path, outcome)
     manifest = release.Manifest(
         id=identity,
         created=release.timestamp(),
@@ -179,8 +199,15 @@ def _make_virtualenv(site: Site, view: observe.View, target: Path) -> None:
     virtualenv.build(target, order, tools, start=present if view.plan.virtualenv == plan.UPDATE else None)
 
 
-def _test(site: Site, outcome: Outcome) -> dict[str, Any]:
+def _test(site: Site, path: Path, outcome: Outcome) -> dict[str, Any]:
+    """Import the app, run the release command when there is one, make one request."""
     test = site.settings.smoke_test
+    if site.settings.release_command:
+        if test.mode != "none":
+            smoke.smoke_test(site.places.new_run_fcgi, replace(test, mode="import"), site.url, _token(site))
+        # Noted before it is known how it ends.
+        outcome.commanded = True
+        outcome.output = commands.release_command(path, site.settings)
     if test.mode == "none":
         outcome.notes.append("The app was not tested: ocf_flask_smoke_test.mode is none")
         return {}
@@ -188,6 +215,19 @@ def _test(site: Site, outcome: Outcome) -> dict[str, Any]:
     if tested.warning:
         outcome.notes.append(tested.warning)
     return tested.record(test)
+
+
+@contextmanager
+def _after_release_command(outcome: Outcome) -> Iterator[None]:
+    """Have an error say that the release command is not undone with the rest."""
+    try:
+        yield
+    except (OSError, SiteError) as problem:
+        if not outcome.commanded:
+            raise
+        error = said(problem) if isinstance(problem, OSError) else problem
+        error.advice = f"{commands.DATABASE}\n{error.advice}".strip()
+        raise error from None
 
 
 @contextmanager
@@ -218,6 +258,21 @@ def _set_permissions(site: Site, on_error: ExitStack) -> None:
     for difference in permissions.look(site.settings, site.places).differences:
         on_error.callback(permissions.undo, site.places.site, difference)
         permissions.make(site.places.site, difference)
+
+
+def _set_commands(site: Site, view: observe.View, on_error: ExitStack) -> None:
+    """The program ``run``, and the lines of the crontab that start it."""
+    where = site.places
+    if view.plan.run:
+        if not os.path.lexists(where.run):
+            on_error.callback(where.run.unlink, missing_ok=True)
+        temporary = where.private / "run.new"
+        temporary.unlink(missing_ok=True)
+        files.write_new(temporary, templates.run(site.kit.run, where), 0o700)
+        os.rename(temporary, where.run)
+    if view.plan.cron:
+        on_error.callback(cron.put, where, site.settings.name, view.observed.cron or (), site.env)
+        cron.install(where, site.settings.name, site.settings.cron, site.env)
 
 
 def _repair_links(site: Site, identity: str) -> None:

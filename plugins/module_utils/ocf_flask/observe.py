@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import code, files, htaccess, permissions, plan, release, templates, virtualenv
+from . import code, cron, environment, files, htaccess, permissions, plan, release, templates, virtualenv
 from .errors import SiteError
 from .site import Site
 
@@ -41,7 +41,7 @@ def look(site: Site) -> View:
     present = _read_htaccess(where.htaccess)
     merged = htaccess.merge(present or b"", _htaccess_block(site))
     starter = live is None and _needs_starter(site)
-    wanted = _wanted(site, merged.content, starter)
+    wanted = _wanted(site, merged.content, starter, _crontab_is_ours(site, live))
     venv = where.release(live.id) / "venv" if live else None
     observed = plan.Observed(
         directory_mode=files.mode(where.site),
@@ -56,6 +56,9 @@ def look(site: Site) -> View:
         expected_run_fcgi=run_fcgi_of(site, live.id) if live else None,
         links_right=live is not None and links_right(site, live.id),
         permissions=permissions.look(site.settings, where),
+        env=environment.read(where.release(live.id)) if live else {},
+        run_right=run_is_right(site),
+        cron=None if wanted.cron is None else cron.ours(cron.present(site.env), site.settings.name),
     )
     return View(wanted, observed, merged, plan.make(wanted, observed))
 
@@ -69,6 +72,23 @@ def _htaccess_block(site: Site) -> bytes:
 def run_fcgi_of(site: Site, identity: str) -> bytes:
     """The text of ``run.fcgi`` for a release of the site."""
     return templates.run_fcgi(site.kit.run_fcgi, site.settings, site.places, identity, site.code_directory(identity))
+
+
+def release_run_of(site: Site, identity: str) -> bytes:
+    """The text of a release's program ``run``."""
+    return templates.release_run(site.kit.release_run, site.settings, site.places, identity, site.code_directory(identity))
+
+
+def run_is_right(site: Site) -> bool:
+    """Whether the site's program ``run`` is there."""
+    mode = files.mode(site.places.run)
+    return mode == 0o700 and files.read(site.places.run) == templates.run(site.kit.run, site.places)
+
+
+def _crontab_is_ours(site: Site, live: release.Manifest | None) -> bool:
+    """Whether this host's crontab is to be looked at: for sites without scheduled commands none is."""
+    concerned = bool(site.settings.cron) or (live is not None and bool(live.inputs.get("cron")))
+    return concerned and cron.is_here(site.settings.cron_host)
 
 
 def links(site: Site, identity: str) -> list[tuple[Path, str]]:
@@ -98,7 +118,7 @@ def _needs_starter(site: Site) -> bool:
     return not site.settings.is_managed and site.settings.module == STARTER_MODULE and not any(os.path.lexists(path) for path in candidates)
 
 
-def _wanted(site: Site, htaccess_content: bytes, starter: bool) -> plan.Wanted:
+def _wanted(site: Site, htaccess_content: bytes, starter: bool, crontab: bool) -> plan.Wanted:
     packages = (*_BASE_PACKAGES[site.settings.server], *site.settings.packages)
     found = code.find(site.code, site.settings.code) if site.code.is_dir() else {}
     if starter:
@@ -116,10 +136,15 @@ def _wanted(site: Site, htaccess_content: bytes, starter: bool) -> plan.Wanted:
             "runtime": files.digest(site.kit.runtime),
             "template": files.digest(site.kit.run_fcgi),
             "pip": files.digest(site.kit.pip),
+            "command": files.digest(site.kit.command + site.kit.release_run),
+            "release_command": site.settings.release_command,
+            "cron": {job.name: f"{job.schedule} {job.command}" for job in site.settings.cron},
         },
         packages=packages,
         declared=_declared(packages, site.needs.files),
         htaccess=htaccess_content,
+        env=site.settings.env,
+        cron=cron.lines(site.places, site.settings.cron) if crontab else None,
     )
 
 

@@ -15,6 +15,8 @@ _PARTS = {
     "packages": "packages",
     "code": "code",
     "settings": "settings",
+    "command": "command",
+    "cron": "crontab",
     "permissions": "permissions",
 }
 _STEPS = ("directory", "htaccess", "run_fcgi", "virtualenv", "packages")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from . import explain, observe, report, settings
+from . import commands, explain, observe, report, settings
 from .errors import SettingError
 from .outcome import DONE, WOULD_CHANGE, Outcome
 from .run import Run, Verb, execute, failures
@@ -22,7 +22,12 @@ _SLACK = 60
 
 @dataclass(frozen=True)
 class Asked:
-    """What a run asks of a verb, besides the sites' settings: of each verb its own."""
+    """What a run asks of a verb, besides the sites' settings: of each verb its own.
+
+    ``command``: the command line of `run`.
+    """
+
+    command: str = ""
 
 
 Work = Callable[[settings.Settings, Kit, Asked, bool], Outcome]
@@ -36,7 +41,11 @@ def verb(name: str, kit: Kit, asked: Asked, *, check: bool) -> Verb[Outcome]:
         return _WORK[name](one, replace(kit, own_environment=me == os.getuid()), asked, check)
 
     def seconds(one: settings.Settings) -> float:
-        return one.timeouts.lock + one.timeouts.build + one.smoke_test.timeout + one.timeouts.live + _SLACK
+        if name == "run":
+            return one.timeouts.command + _SLACK
+        # With a release command, the app is started once more.
+        command = one.timeouts.command + one.smoke_test.timeout if one.release_command else 0
+        return one.timeouts.lock + one.timeouts.build + one.smoke_test.timeout + command + one.timeouts.live + _SLACK
 
     return Verb(name, work, seconds, Outcome, _LOAD[name])
 
@@ -57,6 +66,11 @@ def deploy(one: settings.Settings, kit: Kit, asked: Asked = Asked(), check: bool
     return outcome
 
 
+def run(one: settings.Settings, kit: Kit, asked: Asked, check: bool) -> Outcome:
+    """Run a command in the live release of one site."""
+    return commands.run(one, kit, asked.command, check)
+
+
 def _transaction() -> Callable[[Site, Outcome], None]:
     """Imported when it is needed: a deploy with nothing to do is over before it would be."""
     from .deploy import carry_out
@@ -64,8 +78,8 @@ def _transaction() -> Callable[[Site, Outcome], None]:
     return carry_out
 
 
-_WORK: dict[str, Work] = {"deploy": deploy}
-_LOAD: dict[str, Callable[[], object]] = {"deploy": _transaction}
+_WORK: dict[str, Work] = {"deploy": deploy, "run": run}
+_LOAD: dict[str, Callable[[], object]] = {"deploy": _transaction, "run": lambda: None}
 
 
 def result(outcomes: Sequence[Outcome], again: str) -> dict[str, Any]:
