@@ -4,7 +4,7 @@
 PYTHON ?= /usr/bin/python3
 export PYTHON
 
-.PHONY: help deploy upgrade status logs test lint fuzz demo demo-stop benchmark benchmark-serve benchmark-reload readme clean
+.PHONY: help deploy upgrade run status logs test lint fuzz demo demo-stop benchmark benchmark-serve benchmark-reload readme clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -16,6 +16,10 @@ deploy: ## Deploy a site of yours on this machine: make deploy site=flasky [ARGS
 upgrade: ## Take newer packages for a site of yours: make upgrade site=flasky [packages=werkzeug,jinja2]
 	@tools/venv .venv requirements.txt
 	@tools/play upgrade '$(site)' $(if $(packages),-e 'packages=$(packages)') $(ARGS)
+
+run: ## Run a command in a site's live release: make run site=flasky cmd='flask routes'
+	@tools/venv .venv requirements.txt
+	@tools/play run '$(site)' $(ARGS)
 
 status: ## Say what a site of yours is, and make a test request: make status site=flasky
 	@tools/venv .venv requirements.txt

@@ -42,6 +42,10 @@ options:
     type: list
     elements: str
     default: []
+  command:
+    description: The command line that the verb V(run) runs in the live release.
+    type: str
+    default: ""
   kit:
     description: What the role brings for the sites. Texts are rendered; what differs from site to site stands in them as marks.
     type: dict
@@ -67,6 +71,18 @@ options:
         description: The text of the stand-in for pip that goes into each virtualenv.
         type: str
         required: true
+      command:
+        description: The text of what runs commands, which goes into each release.
+        type: str
+        required: true
+      release_run:
+        description: The text of a release's program C(run), with marks.
+        type: str
+        required: true
+      run:
+        description: The text of the program C(run) that executes the live release's, with marks.
+        type: str
+        required: true
   sources:
     description: Of each directory on the controller that sites are deployed from, its files with their marks. The action plugin makes it.
     type: dict
@@ -74,6 +90,10 @@ options:
   archive:
     description: The path of an archive with the contents of those files that this machine lacks. The action plugin sends it.
     type: path
+    default: ""
+  environments:
+    description: The environment variables of all applications, apart from the other settings, encoded. The action plugin makes it.
+    type: str
     default: ""
   credentials:
     description: The URLs of repositories with their credentials, encoded. The action plugin makes it.
@@ -115,6 +135,9 @@ EXAMPLES = r"""
       runtime: "{{ lookup('ansible.builtin.file', 'ocf_flask_runtime.py') }}"
       starter: "{{ lookup('ansible.builtin.file', 'flaskyapplication.py') }}"
       pip: "{{ lookup('ansible.builtin.file', 'pip.py') }}"
+      command: "{{ lookup('ansible.builtin.file', 'ocf_flask_command.py') }}"
+      release_run: "{{ lookup('ansible.builtin.template', 'release_run.j2') }}"
+      run: "{{ lookup('ansible.builtin.template', 'run.j2') }}"
 """
 
 RETURN = r"""
@@ -162,7 +185,7 @@ except ImportError:
     # A plain checkout: ansible.cfg names plugins/module_utils. Ansible packs what it finds of the two.
     from ansible.module_utils.ocf_flask import sites as engine
 
-KIT = ("htaccess", "run_fcgi", "runtime", "starter", "pip")
+KIT = ("htaccess", "run_fcgi", "runtime", "starter", "pip", "command", "release_run", "run")
 
 
 def main() -> None:
@@ -175,10 +198,12 @@ def main() -> None:
             "elsewhere": {"type": "list", "elements": "str", "default": []},
             "verb": {"type": "str", "choices": list(engine.VERBS), "default": "deploy"},
             "packages": {"type": "list", "elements": "str", "default": []},
+            "command": {"type": "str", "default": ""},
             "kit": {"type": "dict", "required": True, "options": {name: {"type": "str", "required": True} for name in KIT}},
             "sources": {"type": "dict", "default": {}},
             "archive": {"type": "path", "default": ""},
             "credentials": {"type": "str", "default": "", "no_log": True},
+            "environments": {"type": "str", "default": "", "no_log": True},
             "uv": {"type": "list", "elements": "str", "default": []},
             "again": {"type": "str", "default": "ansible-playbook playbooks/{verb}.yml -e site={name}"},
         },
@@ -186,14 +211,14 @@ def main() -> None:
     )
     given = module.params
     kit = engine.Kit(**given["kit"], uv=tuple(given["uv"]), again=given["again"])
-    variables = engine.with_credentials(given["variables"], given["credentials"])
+    variables = engine.with_credentials(engine.put_back(given["variables"], given["environments"]), given["credentials"])
     run = engine.Run(variables, given["site"], given["owner"], given["elsewhere"])
     try:
         brought = engine.brought(given["sources"], given["archive"])
         missing = engine.missing(run, brought) if given["sources"] and not given["archive"] else []
         if missing:
             module.exit_json(changed=False, missing=missing)
-        asked = engine.Asked(brought=brought, packages=tuple(given["packages"]))
+        asked = engine.Asked(brought=brought, packages=tuple(given["packages"]), command=given["command"])
         outcomes = engine.execute(run, engine.verb(given["verb"], kit, asked, check=module.check_mode))
     except engine.SettingError as error:
         module.fail_json(msg=error.message)

@@ -54,6 +54,9 @@ def _kit() -> Kit:
         runtime=(FILES / "ocf_flask_runtime.py").read_text(),
         starter=(FILES / "flaskyapplication.py").read_text(),
         pip=(FILES / "pip.py").read_text(),
+        command=(FILES / "ocf_flask_command.py").read_text(),
+        release_run=(TEMPLATES / "release_run.j2").read_text().replace(MANAGED, "# Ansible managed"),
+        run=(TEMPLATES / "run.j2").read_text().replace(MANAGED, "# Ansible managed"),
         uv=(str(Path(sys.executable).with_name("uv")),),
     )
 

@@ -17,7 +17,7 @@ from ocf_flask.outcome import DEPLOYED, FAILED, UNCHANGED, Outcome
 from ocf_flask.run import Run, execute, select
 from ocf_flask.site import Kit
 
-DEPLOYING = sites.verb("deploy", Kit("", "", "", "", ""), sites.Asked(), check=True)
+DEPLOYING = sites.verb("deploy", Kit("", "", "", "", "", "", "", ""), sites.Asked(), check=True)
 ME = pwd.getpwuid(os.getuid()).pw_name
 SITES: list[dict[str, Any]] = [
     {"name": "flasky", "owner": "alice"},

@@ -166,7 +166,7 @@ def test_a_name_that_yaml_reads_as_a_number_is_to_be_quoted() -> None:
         ("whole_web_space", "perhaps", "it takes true or false."),
         ("smoke_test", "/login", "it takes a dictionary with the keys path, mode, statuses, timeout."),
         ("smoke_test", [1], "it takes a dictionary with the keys"),
-        ("timeouts", 60, "it takes a dictionary with the keys lock, build, live."),
+        ("timeouts", 60, "it takes a dictionary with the keys lock, build, command, live."),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_what_to_write(key: str, value: Any, rule: str) -> None:

@@ -20,6 +20,9 @@ from typing import Any
 from . import (
     aside,
     code,
+    commands,
+    cron,
+    environment,
     explain,
     files,
     live,
@@ -33,12 +36,13 @@ from . import (
     smoke,
     source,
     switch,
+    templates,
     tree,
     virtualenv,
 )
 from .errors import SiteError
 from .lock import locked
-from .outcome import Outcome
+from .outcome import Outcome, said
 from .site import Site, with_code
 
 
@@ -67,7 +71,7 @@ def carry_out(site: Site, outcome: Outcome, revise: Callable[[observe.View], obs
             explain.describe(site, view, outcome)
             if view.plan.empty:
                 return
-            with ExitStack() as on_error:
+            with ExitStack() as on_error, _after_release_command(outcome):
                 _make_directory(site, view, on_error)
                 manifest = view.live
                 if view.plan.release:
@@ -81,6 +85,7 @@ def carry_out(site: Site, outcome: Outcome, revise: Callable[[observe.View], obs
                 # Asking has started a process of the old site where the web server is on this machine.
                 is_used = aside.is_pending(where, site.adopted) and bool(aside.users(where))
                 _set_permissions(site, on_error)
+                _set_commands(site, view, on_error)
                 switch.switch(site, view, manifest, outcome, switch.Question(token, before), on_error)
                 on_error.pop_all()
             publish.forget_replaced(site, view.observed.static.todo)
@@ -170,12 +175,15 @@ def _new_release(site: Site, view: observe.View, outcome: Outcome, on_error: Exi
     _make_virtualenv(site, view, path / "venv")
     (path / "runtime").mkdir(mode=0o700)
     files.write_new(path / "runtime" / "ocf_flask_runtime.py", site.kit.runtime.encode(), 0o600)
+    files.write_new(path / "runtime" / "ocf_flask_command.py", site.kit.command.encode(), 0o600)
+    files.write_new(path / "run", observe.release_run_of(site, identity), 0o700)
+    environment.write(path, site.settings.env)
     run_fcgi = observe.run_fcgi_of(site, identity)
     files.write_new(path / "run.fcgi", run_fcgi, 0o600)
     files.write_new(site.places.new_run_fcgi, run_fcgi, 0o700)
     on_error.callback(site.places.new_run_fcgi.unlink, missing_ok=True)
     packages = virtualenv.installed(path / "venv")
-    outcome.tested = _test(site, outcome)
+    outcome.tested = _test(site, path, outcome)
     if site.settings.is_managed:
         outcome.notes += shared.loose_notes(site, path / "app", view.wanted.inputs["code"])
     manifest = release.Manifest(
@@ -264,8 +272,15 @@ def build_virtualenv(site: Site, view: observe.View, target: Path, scratch: Path
     virtualenv.build(target, order, tools, start=start)
 
 
-def _test(site: Site, outcome: Outcome) -> dict[str, Any]:
+def _test(site: Site, path: Path, outcome: Outcome) -> dict[str, Any]:
+    """Import the app, run the release command when there is one, make one request."""
     test = site.settings.smoke_test
+    if site.settings.release_command:
+        if test.mode != "none":
+            smoke.smoke_test(site.places.new_run_fcgi, replace(test, mode="import"), site.url, _token(site))
+        # Noted before it is known how it ends.
+        outcome.commanded = True
+        outcome.output = commands.release_command(path, site.settings)
     if test.mode == "none":
         outcome.notes.append("The app was not tested: ocf_flask_smoke_test.mode is none")
         return {}
@@ -273,6 +288,19 @@ def _test(site: Site, outcome: Outcome) -> dict[str, Any]:
     if tested.warning:
         outcome.notes.append(tested.warning)
     return tested.record(test)
+
+
+@contextmanager
+def _after_release_command(outcome: Outcome) -> Iterator[None]:
+    """Have an error say that the release command is not undone with the rest."""
+    try:
+        yield
+    except (OSError, SiteError) as problem:
+        if not outcome.commanded:
+            raise
+        error = said(problem) if isinstance(problem, OSError) else problem
+        error.advice = f"{commands.DATABASE}\n{error.advice}".strip()
+        raise error from None
 
 
 @contextmanager
@@ -313,6 +341,21 @@ def _set_aside(site: Site, view: observe.View, outcome: Outcome, *, is_used: boo
     venv = site.places.venv
     outcome.notes = [note for note in outcome.notes if not note.startswith(f"{venv} is the virtualenv made by hand")]
     outcome.notes.append(f"The virtualenv made by hand is now {path}. Once you are content, delete it: rm -r {path}")
+
+
+def _set_commands(site: Site, view: observe.View, on_error: ExitStack) -> None:
+    """The program ``run``, and the lines of the crontab that start it."""
+    where = site.places
+    if view.plan.run:
+        if not os.path.lexists(where.run):
+            on_error.callback(where.run.unlink, missing_ok=True)
+        temporary = where.private / "run.new"
+        temporary.unlink(missing_ok=True)
+        files.write_new(temporary, templates.run(site.kit.run, where), 0o700)
+        os.rename(temporary, where.run)
+    if view.plan.cron:
+        on_error.callback(cron.put, where, site.settings.name, view.observed.cron or (), site.env)
+        cron.install(where, site.settings.name, site.settings.cron, site.env)
 
 
 def _repair_links(site: Site, identity: str) -> None:

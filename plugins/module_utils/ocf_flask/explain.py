@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import aside, observe, permissions, plan, release, virtualenv, web_space
+from . import aside, cron, observe, permissions, plan, release, virtualenv, web_space
 from .outcome import Outcome
 from .site import Site
 
@@ -53,7 +54,7 @@ def _notes(site: Site, view: observe.View) -> list[str]:
         notes += [
             f"{one} was dropped: the last deploy asked for it, this one did not. "
             f"To keep it for good, write it into inventory/sites/{site.settings.name}.yml"
-            for one in plan.dropped(view.live.inputs, view.wanted.inputs)
+            for one in (*plan.dropped(view.live.inputs, view.wanted.inputs), *plan.dropped_variables(view.observed, view.wanted))
         ]
     if view.htaccess.replaced:
         notes.append("In .htaccess our lines stand in place of the recipe's: " + " / ".join(view.htaccess.replaced))
@@ -75,10 +76,18 @@ def _notes(site: Site, view: observe.View) -> list[str]:
     elif os.path.lexists(venv) and observe.is_foreign(venv):
         notes.append(f"{venv} is yours and stays as it is; the site runs with {site.places.current}/venv")
     notes += _source_notes(site, view)
+    notes += _cron_notes(site)
     notes += _permission_notes(site, view.observed.permissions)
     if site.owner.uid == 0:
         notes.append("This is root's own site, and suexec runs no site of root's. To deploy for another account: -e owner=NAME")
     return notes
+
+
+def _cron_notes(site: Site) -> list[str]:
+    host = site.settings.cron_host
+    if not site.settings.cron or cron.is_here(host):
+        return []
+    return [f"The crontab was left alone: ocf_flask_cron_host is {host}, and this is {socket.gethostname()}. Deploy on {host} as well"]
 
 
 def _permission_notes(site: Site, found: permissions.Found) -> list[str]:
@@ -133,7 +142,12 @@ def _diff(site: Site, view: observe.View) -> list[dict[str, str]]:
         found.append(_difference(site.places.site / f"{observe.STARTER_MODULE}.py", None, site.kit.starter.encode()))
     if todo.permissions:
         found.append(_permission_difference(site.places.site, view.observed.permissions.differences))
-    others = [f"{change.part}: {change.what}\n" for change in todo.changes if change.part not in ("htaccess", "run_fcgi", "permissions")]
+    if todo.cron:
+        before, after = ("".join(f"{line}\n" for line in lines or ()) for lines in (view.observed.cron, view.wanted.cron))
+        found.append(_difference(Path("crontab"), before.encode("utf-8", "surrogateescape"), after.encode()))
+    others = [
+        f"{change.part}: {change.what}\n" for change in todo.changes if change.part not in ("htaccess", "run_fcgi", "permissions", "cron")
+    ]
     if others:
         found.append(_difference(site.places.release(_NEW), None, "".join(others).encode("utf-8", "surrogateescape")))
     return found

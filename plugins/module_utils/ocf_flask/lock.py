@@ -16,12 +16,13 @@ from .errors import SiteError
 
 
 @contextmanager
-def locked(path: Path, seconds: float) -> Iterator[None]:
+def locked(path: Path, seconds: float, what: str = "deploy of this site") -> Iterator[None]:
     """Hold the lock file for as long as the block runs.
 
     A POSIX lock: NFS carries it to other hosts, no descendant inherits it, and it ends with its process.
 
     :param seconds: how long to wait for another holder.
+    :param what: what it does, for the error.
     :raises SiteError: naming who holds it, and since when.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -30,8 +31,7 @@ def locked(path: Path, seconds: float) -> Iterator[None]:
         while not _try(file.fileno()):
             if time.monotonic() > deadline:
                 raise SiteError(
-                    f"Another deploy of this site is running ({_holder(file.fileno())}). "
-                    f"Waited {seconds:g} s for it; try again when it has ended"
+                    f"Another {what} is running ({_holder(file.fileno())}). Waited {seconds:g} s for it; try again when it has ended"
                 )
             time.sleep(0.1)
         os.ftruncate(file.fileno(), 0)

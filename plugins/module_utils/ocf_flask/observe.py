@@ -7,7 +7,22 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import aside, code, files, htaccess, permissions, plan, publish, release, requirements, templates, tree, virtualenv
+from . import (
+    aside,
+    code,
+    cron,
+    environment,
+    files,
+    htaccess,
+    permissions,
+    plan,
+    publish,
+    release,
+    requirements,
+    templates,
+    tree,
+    virtualenv,
+)
 from .errors import SiteError
 from .site import Site
 
@@ -59,6 +74,9 @@ def look(site: Site) -> View:
         static=publish.look(site, live),
         staged=site.awaits_code,
         old_virtualenv_due=aside.is_due(where, site.adopted),
+        env=environment.read(where.release(live.id)) if live else {},
+        run_right=run_is_right(site),
+        cron=None if wanted.cron is None else cron.ours(cron.present(site.env), site.settings.name),
     )
     return View(wanted, observed, merged, plan.make(wanted, observed))
 
@@ -72,6 +90,23 @@ def _htaccess_block(site: Site) -> bytes:
 def run_fcgi_of(site: Site, identity: str) -> bytes:
     """The text of ``run.fcgi`` for a release of the site."""
     return templates.run_fcgi(site.kit.run_fcgi, site.settings, site.places, identity, site.code_directory(identity))
+
+
+def release_run_of(site: Site, identity: str) -> bytes:
+    """The text of a release's program ``run``."""
+    return templates.release_run(site.kit.release_run, site.settings, site.places, identity, site.code_directory(identity))
+
+
+def run_is_right(site: Site) -> bool:
+    """Whether the site's program ``run`` is there."""
+    mode = files.mode(site.places.run)
+    return mode == 0o700 and files.read(site.places.run) == templates.run(site.kit.run, site.places)
+
+
+def _crontab_is_ours(site: Site, live: release.Manifest | None) -> bool:
+    """Whether this host's crontab is to be looked at: for sites without scheduled commands none is."""
+    concerned = bool(site.settings.cron) or (live is not None and bool(live.inputs.get("cron")))
+    return concerned and cron.is_here(site.settings.cron_host)
 
 
 def links(site: Site, identity: str) -> list[tuple[Path, str]]:
@@ -152,10 +187,15 @@ def _wanted(site: Site, htaccess_content: bytes, starter: bool, live: release.Ma
             "runtime": files.digest(site.kit.runtime),
             "template": files.digest(site.kit.run_fcgi),
             "pip": files.digest(site.kit.pip),
+            "command": files.digest(site.kit.command + site.kit.release_run),
+            "release_command": site.settings.release_command,
+            "cron": {job.name: f"{job.schedule} {job.command}" for job in site.settings.cron},
         },
         packages=(*packages, *site.needs.dependencies),
         declared=_declared((*packages, *site.needs.dependencies), site.needs.reached),
         htaccess=htaccess_content,
+        env=site.settings.env,
+        cron=cron.lines(site.places, site.settings.cron) if _crontab_is_ours(site, live) else None,
     )
 
 

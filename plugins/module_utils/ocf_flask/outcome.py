@@ -27,6 +27,8 @@ class Record:
     """What a verb says of one site. ``state`` is one of `states`; ``error``, ``detail`` and ``advice`` are a `SiteError`'s."""
 
     states: ClassVar[tuple[str, ...]] = (FAILED,)
+    # The fields in which there may be what other programs printed.
+    quoting: ClassVar[tuple[str, ...]] = ("error", "detail", "advice")
 
     name: str
     owner: str = ""
@@ -42,12 +44,14 @@ class Record:
         start = time.monotonic()
         try:
             yield
-        except SiteError as error:
-            self.fail(error.message, error.detail, error.advice)
         except OSError as error:
-            place = f": {error.filename}" if error.filename else ""
-            self.fail(f"{error.strerror or error}{place}.", advice=_advice(error))
+            self._take_down(said(error))
+        except SiteError as error:
+            self._take_down(error)
         self.seconds = round(time.monotonic() - start, 3)
+
+    def _take_down(self, error: SiteError) -> None:
+        self.fail(error.message, error.detail, error.advice)
 
     def is_sound(self) -> bool:
         """Whether each field has what it should: the record comes from a process of the site's owner."""
@@ -59,6 +63,12 @@ class Record:
     def fail(self, error: str, detail: str = "", advice: str = "") -> None:
         """It could not be done."""
         self.state, self.error, self.detail, self.advice = FAILED, error, detail, advice
+
+
+def said(error: OSError) -> SiteError:
+    """What the system refused, in its words."""
+    place = f": {error.filename}" if error.filename else ""
+    return SiteError(f"{error.strerror or error}{place}.", advice=_advice(error))
 
 
 def _advice(error: OSError) -> str:
@@ -86,10 +96,11 @@ class Outcome(Record):
     URL could not confirm the release, and is empty when it did; ``changes`` has sentences by part of the site
     (`plan.PARTS`); ``next_time`` says what to do before another deploy; ``diff`` is as Ansible takes it.
     ``to_declare``: settings, as lines of YAML, that say what a site had that was taken over. ``urls``: the site's on
-    virtual hosts.
+    virtual hosts. ``output``: what a command of the user's printed; ``commanded``: whether the release command was begun.
     """
 
     states: ClassVar[tuple[str, ...]] = (UNCHANGED, WOULD_CHANGE, *DONE.values(), FAILED)
+    quoting: ClassVar[tuple[str, ...]] = (*Record.quoting, "output")
 
     state: str = UNCHANGED
     verb: str = "deploy"
@@ -106,6 +117,8 @@ class Outcome(Record):
     notes: list[str] = field(default_factory=list)
     to_declare: str = ""
     urls: list[str] = field(default_factory=list)
+    output: str = ""
+    commanded: bool = False
 
     @property
     def changed(self) -> bool:

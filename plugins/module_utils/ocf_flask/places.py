@@ -97,6 +97,16 @@ class Places:
         return self.private / "log"
 
     @property
+    def run(self) -> Path:
+        """The program that runs a command in the live release: a path that stays, for crontabs and people."""
+        return self.private / "run"
+
+    @property
+    def crontab_lock(self) -> Path:
+        """Beside the sites' private directories, because an owner's sites share the crontab."""
+        return self.private.parent / "crontab.lock"
+
+    @property
     def token(self) -> Path:
         return self.private / "token"
 

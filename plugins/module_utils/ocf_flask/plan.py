@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,10 @@ from .settings import SERVERS, Settings
 from .virtualenv import Interpreter, requirement_name
 
 # The recipe's steps, under which a report shows what changed.
-PARTS = ("takeover", "directory", "htaccess", "run_fcgi", "virtualenv", "packages", "code", "static", "settings", "permissions")
+PARTS = (
+    *("takeover", "directory", "htaccess", "run_fcgi", "virtualenv", "packages", "code", "static"),
+    *("settings", "command", "cron", "permissions"),
+)
 BUILD, UPDATE, CLONE, KEEP = "build", "update", "clone", "keep"
 
 
@@ -25,6 +29,7 @@ class Wanted:
     ``inputs``: everything that decides about a release, by kind (see `observe`).
     ``packages``: the requirements that are installed whatever the user asks for, then the user's.
     ``declared``: normalized names in all of the requirements, files included.
+    ``env``: the application's variables, which are secret. ``cron``: the site's lines in this host's crontab; None when it is not to be touched.
     """
 
     interpreter: Interpreter
@@ -32,13 +37,15 @@ class Wanted:
     packages: tuple[str, ...]
     declared: frozenset[str]
     htaccess: bytes
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    cron: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Observed:
-    """One site as it is. ``expected_run_fcgi`` is what the live release's should read; ``staged``: code was brought, because
-    the live release has not all that is wanted. ``old_virtualenv_due``: that of a site that was taken over can leave its
-    place."""
+    """One site as it is. ``expected_run_fcgi`` is what the live release's should read, ``env`` its variables; ``staged``:
+    code was brought, because the live release has not all that is wanted. ``old_virtualenv_due``: that of a site that was
+    taken over can leave its place."""
 
     directory_mode: int | None
     starter: bool
@@ -55,6 +62,9 @@ class Observed:
     static: publish.Found = field(default_factory=publish.Found)
     staged: bool = False
     old_virtualenv_due: bool = False
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    run_right: bool = True
+    cron: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,10 +91,13 @@ class Plan:
     links: bool
     permissions: bool
     static: bool = False
+    run: bool = False
+    cron: bool = False
 
     @property
     def empty(self) -> bool:
-        return not (self.release or self.htaccess or self.run_fcgi or self.directory or self.links or self.permissions or self.static)
+        steps = (self.release, self.htaccess, self.run_fcgi, self.directory, self.links, self.permissions, self.static, self.run, self.cron)
+        return not any(steps)
 
 
 def make(wanted: Wanted, observed: Observed) -> Plan:
@@ -95,6 +108,8 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
     if reason:
         release_changes.insert(0, Change("virtualenv", reason))
     release = bool(release_changes)
+    if release and wanted.inputs.get("release_command"):
+        release_changes.append(Change("command", str(wanted.inputs["release_command"])))
     changes = [*_directory_changes(observed), *release_changes]
     htaccess = observed.htaccess != wanted.htaccess
     if htaccess:
@@ -108,6 +123,9 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
         changes.append(Change("virtualenv", "the link venv repaired"))
     changes += [Change("static", f"{name} {what}") for name, what in observed.static.todo.items()]
     changes += [Change("static", f"{name} no longer public") for name in (() if release else observed.static.stale)]
+    if not observed.run_right and observed.live is not None:
+        changes.append(Change("command", "the program run repaired"))
+    changes += _cron_changes(wanted.cron, observed.cron)
     changes += [Change("permissions", what) for what in sentences(observed.permissions.differences)]
     return Plan(
         changes=tuple(sorted(changes, key=lambda change: PARTS.index(change.part))),
@@ -122,6 +140,8 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
         links=not observed.links_right or release or observed.old_virtualenv_due,
         permissions=bool(observed.permissions.differences),
         static=observed.static.differs,
+        run=not observed.run_right,
+        cron=bool(_cron_changes(wanted.cron, observed.cron)),
     )
 
 
@@ -142,6 +162,21 @@ def _run_fcgi_change(observed: Observed, release: bool) -> str:
 def _run_fcgi_wrong(observed: Observed) -> bool:
     mode_wrong = not observed.run_fcgi_mode & stat.S_IXUSR or bool(observed.run_fcgi_mode & (stat.S_IWGRP | stat.S_IWOTH))
     return observed.run_fcgi != observed.expected_run_fcgi or mode_wrong
+
+
+def _cron_changes(wanted: Sequence[str] | None, present: Sequence[str] | None) -> list[Change]:
+    """Each line of the crontab's that comes or goes."""
+    if wanted is None or present is None or tuple(wanted) == tuple(present):
+        return []
+    gone = [Change("cron", f"{_job(line)} removed") for line in present if line not in wanted]
+    new = [Change("cron", f"{_job(line)} added") for line in wanted if line not in present]
+    return gone + new or [Change("cron", "the lines put into order")]
+
+
+def _job(line: str) -> str:
+    """A line of ours in short: ``tidy (0 4 * * *)``."""
+    match = re.fullmatch(r"(.*) /\S* --cron (\S+)", line)
+    return f"{match[2]} ({match[1]})" if match else repr(line)
 
 
 def _virtualenv(wanted: Wanted, observed: Observed) -> tuple[str, str]:
@@ -183,7 +218,12 @@ def _hand_changes(observed: Observed) -> list[Change]:
 
 
 _SETTINGS = {"app": "ocf_flask_app", "server": "ocf_flask_server"}
-_FILES = {"runtime": "the FastCGI runtime", "template": "the template of run.fcgi", "pip": "the stand-in for pip"}
+_FILES = {
+    "runtime": "the FastCGI runtime",
+    "template": "the template of run.fcgi",
+    "pip": "the stand-in for pip",
+    "command": "the program run",
+}
 
 
 def _input_changes(wanted: Wanted, observed: Observed) -> list[Change]:
@@ -191,7 +231,12 @@ def _input_changes(wanted: Wanted, observed: Observed) -> list[Change]:
     count = len(wanted.inputs["code"])
     if live is None:
         return [
-            Change("code", what) for what in (*revision.first(wanted.inputs.get("source", {})), f"{count} file{'s' if count != 1 else ''}")
+            *(
+                Change("code", what)
+                for what in (*revision.first(wanted.inputs.get("source", {})), f"{count} file{'s' if count != 1 else ''}")
+            ),
+            *_named_changes({}, wanted, observed),
+            *_command_changes({}, wanted),
         ]
     old, new = live.inputs, wanted.inputs
     changes = [Change("code", what) for what in revision.changes(old.get("source", {}), new.get("source", {}))]
@@ -214,7 +259,19 @@ def _input_changes(wanted: Wanted, observed: Observed) -> list[Change]:
     changes += [Change("packages", f"{one} no longer asked for") for one in sorted(before - after)]
     changes += [Change("packages", f"{one} asked for") for one in sorted(after - before)]
     changes += [Change("packages", what) for what in differences(old.get("requirements", {}), new["requirements"])]
-    return changes
+    return changes + _named_changes(old, wanted, observed) + _command_changes(old, wanted)
+
+
+def _named_changes(old: Mapping[str, Any], wanted: Wanted, observed: Observed) -> list[Change]:
+    """Variables and scheduled commands that differ: their names."""
+    jobs = [f"the scheduled command {what}" for what in differences(old.get("cron", {}), wanted.inputs.get("cron", {}))]
+    return [Change("settings", what) for what in (*differences(observed.env, wanted.env), *jobs)]
+
+
+def _command_changes(old: Mapping[str, Any], wanted: Wanted) -> list[Change]:
+    """A new release command is run at once; one that is no longer asked for is no reason for a new release."""
+    new = wanted.inputs.get("release_command")
+    return [Change("settings", f"ocf_flask_release_command {new}")] if new and new != old.get("release_command") else []
 
 
 def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
@@ -224,6 +281,11 @@ def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
         for name in sorted({*old, *new})
         if old.get(name) != new.get(name)
     ]
+
+
+def dropped_variables(observed: Observed, wanted: Wanted) -> list[str]:
+    """The variables that the last deploy set and this one does not: for the report."""
+    return [f"The variable {name}" for name in sorted(observed.env) if name not in wanted.env]
 
 
 def dropped(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -17,6 +17,8 @@ _PARTS = {
     "code": "code",
     "static": "static",
     "settings": "settings",
+    "command": "command",
+    "cron": "crontab",
     "permissions": "permissions",
 }
 _STEPS = ("directory", "htaccess", "run_fcgi", "virtualenv", "packages")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
-from . import places, report, settings, workers
+from . import environment, masking, places, report, settings, workers
 from .errors import SettingError, SiteError
 from .outcome import FAILED, Record
 
@@ -113,7 +114,18 @@ def _job(one: settings.Settings, verb: Verb[AnyRecord]) -> workers.Job:
     owner = places.account(one.owner)
     # Only root can become somebody else; for anybody else the work itself says what is wrong.
     become = owner.name if os.getuid() == 0 else ""
-    return workers.Job(become, verb.seconds(one), lambda: asdict(verb.work(one)), verb.name)
+    return workers.Job(become, verb.seconds(one), lambda: _answer(verb.work(one), one), verb.name)
+
+
+def _answer(record: Record, one: settings.Settings) -> dict[str, Any]:
+    """What a worker hands back: the record, without the values of variables in what it quotes."""
+    environments, plain = [one.env], [one.name, one.owner, one.app, *one.packages]
+    with suppress(SiteError):
+        where = places.locate(one, places.account(one.owner))
+        environments += [environment.read(path) for path in where.releases.glob("*")]
+        plain += [str(where.site), str(where.private), places.public_url(one, places.account(one.owner))]
+    quoted = {field: masking.mask(getattr(record, field), environments, plain) for field in record.quoting}
+    return {**asdict(record), **quoted}
 
 
 def _check_apart(sites: Sequence[settings.Settings]) -> None:

@@ -39,6 +39,8 @@ _URL = re.compile(r"https?://([A-Za-z0-9.\[\]:-]|\{(owner|name)\})+(/([A-Za-z0-9
 _REPOSITORY = re.compile(r"(https?|ssh|git|file)://\S+|[\w.-]+@[\w.-]+:\S+")
 _VERSION = re.compile(r"(?!.*(\.\.|//))[A-Za-z0-9][\w./+@-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Of a variable that a process is started with, NAME=VALUE and a zero byte (execve(2): MAX_ARG_STRLEN).
+_LONGEST_VARIABLE = 131072
 _SCHEDULE = re.compile(r"@(hourly|daily|midnight|weekly|monthly|yearly|annually)|[\d*,/A-Za-z-]+( +[\d*,/A-Za-z-]+){4}")
 # Names that lead to something of ours or to secrets, however a pattern spells them: anywhere, and at the top.
 _SECRET = (".htaccess", ".htpasswd", ".git", ".env", ".ocf-flask-new-run.fcgi")
@@ -65,6 +67,7 @@ class Timeouts:
 
     lock: int = 60
     build: int = 600
+    command: int = 600
     live: int = 60
 
 
@@ -380,11 +383,23 @@ def _env(reader: _Reader) -> dict[str, str]:
         text = _as_text(content)
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
             reader.problems.append(f"{reader.label}env has the name {shown(name)}: a variable has letters, digits and _, no digit first.")
-        elif text is None or "\0" in text:
+        elif name.startswith("OCF_FLASK_"):
+            reader.problems.append(f"{reader.label}env has the name {name}: those that begin with OCF_FLASK_ are the deploy's own.")
+        elif text is None or not _is_variable(text):
             reader.problems.append(f"{reader.label}env.{name} is not text. Write it in quotes, as in {name}: '...'")
+        elif len(f"{name}={text}".encode("utf-8", "surrogateescape")) >= _LONGEST_VARIABLE:
+            reader.problems.append(f"{reader.label}env.{name} is longer than {_LONGEST_VARIABLE} bytes. Put it into a file, and name that.")
         else:
             found[name] = text
     return found
+
+
+def _is_variable(text: str) -> bool:
+    """Whether a process can be given it."""
+    try:
+        return b"\0" not in text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
 
 
 def _as_text(value: object) -> str | None:

@@ -34,6 +34,9 @@ class Kit:
     runtime: str
     starter: str
     pip: str
+    command: str
+    release_run: str
+    run: str
     uv: tuple[str, ...] = ()
     again: str = "ansible-playbook playbooks/{verb}.yml -e site={name}"
     own_environment: bool = True

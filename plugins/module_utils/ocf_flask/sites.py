@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
-from . import explain, observe, report, settings
+from . import commands, explain, observe, report, settings
+from .environment import put_back
 from .errors import SettingError
 from .outcome import DONE, FAILED, UNCHANGED, WOULD_CHANGE, Outcome, Record, are_texts
 from .revision import Brought, with_credentials
 from .run import Run, Verb, execute, failures
 from .site import Kit, Site, open_site
 
-__all__ = ["VERBS", "Asked", "Kit", "Run", "SettingError", "brought", "execute", "missing", "result", "verb", "with_credentials"]
+__all__ = [
+    "VERBS",
+    "Asked",
+    "Kit",
+    "Run",
+    "SettingError",
+    "brought",
+    "execute",
+    "missing",
+    "put_back",
+    "result",
+    "verb",
+    "with_credentials",
+]
 
 VERBS = tuple(DONE)
 # Beyond a site's own time limits: fork, look, switch, tidy.
@@ -31,10 +45,12 @@ class Asked:
 
     ``brought``: the directories of the controller from which sites are deployed.
     ``packages``: the names of those to upgrade; empty for all.
+    ``command``: the command line of `run`.
     """
 
     brought: Brought = field(default_factory=Brought)
     packages: tuple[str, ...] = ()
+    command: str = ""
 
 
 Work = Callable[[settings.Settings, Kit, Asked, bool], Outcome]
@@ -48,9 +64,12 @@ def verb(name: str, kit: Kit, asked: Asked, *, check: bool) -> Verb[Outcome]:
         return _WORK[name](one, replace(kit, own_environment=me == os.getuid()), asked, check)
 
     def seconds(one: settings.Settings) -> float:
-        # A repository has as long as a virtualenv.
+        if name == "run":
+            return one.timeouts.command + _SLACK
+        # A repository has as long as a virtualenv, and with a release command, the app is started once more.
         builds = one.timeouts.build * (2 if one.is_repository else 1)
-        return one.timeouts.lock + builds + one.smoke_test.timeout + one.timeouts.live + _SLACK
+        command = one.timeouts.command + one.smoke_test.timeout if one.release_command else 0
+        return one.timeouts.lock + builds + one.smoke_test.timeout + command + one.timeouts.live + _SLACK
 
     return Verb(name, work, seconds, Outcome, _LOAD[name])
 
@@ -58,40 +77,45 @@ def verb(name: str, kit: Kit, asked: Asked, *, check: bool) -> Verb[Outcome]:
 def deploy(one: settings.Settings, kit: Kit, asked: Asked = Asked(), check: bool = False) -> Outcome:
     """Bring one site to its wanted state; with ``check``, only say how. Never raises for what is wrong with the site."""
     outcome = Outcome(one.name, owner=one.owner)
-    with outcome.recording(), ExitStack() as checking:
-        site = _opened(one, kit)
-        if one.is_managed:
-            site = _source().settle(site, asked.brought)
+    with outcome.recording():
+        site = _settled(_opened(one, kit), asked)
         if site.awaits_code and not check:
             _transaction()(site, outcome)
             return outcome
-        if site.awaits_code:
-            scratch = Path(checking.enter_context(tempfile.TemporaryDirectory(prefix="ocf-flask-")))
-            site = _source().stage(site, scratch / "app", scratch / "repository")
-        view = observe.look(site)
-        explain.describe(site, view, outcome)
-        if view.plan.empty:
-            pass
-        elif check:
-            outcome.state = WOULD_CHANGE
-        else:
-            _transaction()(site, outcome)
+        with _staged(site) as site:
+            view = observe.look(site)
+            explain.describe(site, view, outcome)
+            if view.plan.empty:
+                pass
+            elif check:
+                outcome.state = WOULD_CHANGE
+            else:
+                _transaction()(site, outcome)
     return outcome
 
 
 def upgrade(one: settings.Settings, kit: Kit, asked: Asked = Asked(), check: bool = False) -> Outcome:
     """Take newer packages for one site, as its requirements allow; with ``check``, only say which."""
     outcome = Outcome(one.name, owner=one.owner, verb="upgrade")
-    with outcome.recording(), ExitStack() as checking:
-        site = open_site(one, kit)
-        if one.is_managed:
-            site = _source().settle(site, asked.brought)
-        work = site
-        if site.awaits_code:
-            scratch = Path(checking.enter_context(tempfile.TemporaryDirectory(prefix="ocf-flask-")))
-            work = _source().stage(site, scratch / "app", scratch / "repository")
-        _upgrade()(work, asked.packages, outcome, check=check)
+    with outcome.recording():
+        with _staged(_settled(open_site(one, kit), asked)) as site:
+            _upgrade()(site, asked.packages, outcome, check=check)
     return outcome
+
+
+def _settled(site: Site, asked: Asked) -> Site:
+    """The site with the revision that is wanted of code that the deploy brings."""
+    return _source().settle(site, asked.brought) if site.settings.is_managed else site
+
+
+@contextmanager
+def _staged(site: Site) -> Iterator[Site]:
+    """The site with its code where it can be looked at, for as long as the block runs; nothing of the owner's is touched."""
+    if not site.awaits_code:
+        yield site
+        return
+    with tempfile.TemporaryDirectory(prefix="ocf-flask-") as scratch:
+        yield _source().stage(site, Path(scratch, "app"), Path(scratch, "repository"))
 
 
 def brought(sources: Mapping[str, Mapping[str, Any]], archive: str) -> Brought:
@@ -153,6 +177,11 @@ def _takeover() -> Callable[[Site], Site]:
     return recognised
 
 
+def run(one: settings.Settings, kit: Kit, asked: Asked, check: bool) -> Outcome:
+    """Run a command in the live release of one site."""
+    return commands.run(one, kit, asked.command, check)
+
+
 def _transaction() -> Callable[[Site, Outcome], None]:
     """Imported when it is needed: a deploy with nothing to do is over before it would be."""
     from .deploy import carry_out
@@ -166,8 +195,12 @@ def _upgrade() -> Callable[..., None]:
     return work
 
 
-_WORK: dict[str, Work] = {"deploy": deploy, "upgrade": upgrade}
-_LOAD: dict[str, Callable[[], object]] = {"deploy": lambda: (_transaction(), _takeover()), "upgrade": _upgrade}
+_WORK: dict[str, Work] = {"deploy": deploy, "upgrade": upgrade, "run": run}
+_LOAD: dict[str, Callable[[], object]] = {
+    "deploy": lambda: (_transaction(), _takeover()),
+    "upgrade": _upgrade,
+    "run": lambda: None,
+}
 
 
 def result(outcomes: Sequence[Outcome], again: str) -> dict[str, Any]:

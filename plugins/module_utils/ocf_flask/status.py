@@ -33,6 +33,7 @@ class Status(Record):
     """
 
     states: ClassVar[tuple[str, ...]] = (DEPLOYED, ABSENT, FOREIGN, FAILED)
+    quoting: ClassVar[tuple[str, ...]] = (*Record.quoting, "problem", "log")
 
     state: str = ABSENT
     url: str = ""

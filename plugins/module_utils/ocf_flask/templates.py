@@ -48,6 +48,23 @@ def run_fcgi(template: str, settings: Settings, places: Places, identity: str, c
     return _fill(template, marks).encode()
 
 
+def release_run(template: str, settings: Settings, places: Places, identity: str, code: Path) -> bytes:
+    """The program ``run`` of a release, with its code in the directory ``code``."""
+    marks = {
+        "RELEASE": str(places.release(identity)),
+        "RUN": str(places.run),
+        "SITE_DIRECTORY": str(places.site),
+        "CODE_DIRECTORY": str(code),
+        "APP": settings.app,
+    }
+    return _fill(template, marks).encode()
+
+
+def run(template: str, places: Places) -> bytes:
+    """The program ``run`` of a site."""
+    return _fill(template, {"RUN": str(places.run), "RELEASES": str(places.releases), "SITE_DIRECTORY": str(places.site)}).encode()
+
+
 def public_expression(names: tuple[str, ...]) -> str:
     """A regular expression for the paths, relative to the site's directory, that Apache serves itself.
 

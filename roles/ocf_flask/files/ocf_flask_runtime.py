@@ -143,14 +143,16 @@ def prepare_environment(site: Site) -> None:
         import json
 
         with open(path, encoding="utf-8") as file:
-            os.environ.update(json.load(file))
+            variables = json.load(file)
+        # As UTF-8, whatever the locale of a terminal from which a command is run.
+        os.environb.update({name.encode(): value.encode("utf-8", "surrogateescape") for name, value in variables.items()})
     if site.is_managed:
         os.environ["OCF_FLASK_SHARED"] = os.path.join(site.private, "shared")
     os.chdir(os.path.join(site.release, "app") if site.is_managed else site.directory)
 
 
 class Log:
-    """The site's own error log, for its owner alone: three files of 1 MB.
+    """A log of the site's own, for its owner alone: three files of 1 MB.
 
     Opened for each entry: another process may have rotated it, and on NFS
     closing it is what makes the entry visible on the host where its owner is.
@@ -160,8 +162,8 @@ class Log:
     kept = 2
     longest_entry = 100_000
 
-    def __init__(self, directory: str) -> None:
-        self.path = os.path.join(directory, "error.log")
+    def __init__(self, directory: str, name: str = "error.log") -> None:
+        self.path = os.path.join(directory, name)
         self._taken: tuple[int, ...] = ()
 
     def write(self, heading: str, text: bytes) -> None:
