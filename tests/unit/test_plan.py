@@ -25,6 +25,9 @@ INPUTS: dict[str, Any] = {
     "runtime": "r",
     "template": "t",
     "pip": "p",
+    "command": "c",
+    "release_command": "",
+    "cron": {},
 }
 WANTED = plan.Wanted(
     interpreter=Interpreter("/usr/bin/python3.11", "3.11.2"), inputs=INPUTS, packages=("flask", "rich"),
@@ -78,6 +81,9 @@ _INPUTS = st.fixed_dictionaries(
         "runtime": st.text(max_size=3),
         "template": st.text(max_size=3),
         "pip": st.text(max_size=3),
+        "command": st.text(max_size=3),
+        "release_command": st.text(max_size=3),
+        "cron": st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2),
     }
 )
 _PACKAGES = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from("123"), max_size=4)
