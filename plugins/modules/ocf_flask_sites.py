@@ -35,7 +35,7 @@ options:
   verb:
     description: What to do with the sites.
     type: str
-    choices: [deploy, upgrade, rollback, remove, restore, run]
+    choices: [deploy, upgrade, run]
     default: deploy
   packages:
     description: The names of the packages that O(verb=upgrade) upgrades; empty for all.

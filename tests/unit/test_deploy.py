@@ -398,3 +398,19 @@ def test_nothing_can_be_reached_before_the_test_has_passed(site: Site, monkeypat
     with pytest.raises(Interrupted):
         site.deploy()
     assert modes == [0o700]
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "said"),
+    [
+        ("app.py", "from flask import Flask\n\napp = Flask(__name__)\n", "It seems to be app:app. "),
+        ("club/__init__.py", "def create_app():\n    return None\n", "It seems to be club:create_app(). "),
+        ("wsgi.py", "import flask\nsite: flask.Flask = flask.Flask(__name__)\n", "It seems to be wsgi:site. "),
+        ("helper.py", "x = 1\n", "There is helper.py. "),
+    ],
+)
+def test_no_starter_is_put_beside_other_code_and_the_likely_app_is_named(site: Site, path: str, source: str, said: str) -> None:
+    site.write(path, source)
+    failed = site.deploy()
+    assert said in failed.error and "-e 'ocf_flask_app=" in failed.error
+    assert [one.name for one in site.web.rglob("*.py")] == [Path(path).name] and not site.private.exists()

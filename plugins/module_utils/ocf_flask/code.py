@@ -7,7 +7,7 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 # What every deploy may write anew.
@@ -45,6 +45,19 @@ def package_static(directory: Path, module: str) -> str:
         ):
             return f"{path}/static"
     return ""
+
+
+def likely_apps(directory: Path, names: Iterable[str]) -> list[str]:
+    """What seem to be applications among the named files, as ``ocf_flask_app`` takes them. Nothing is imported."""
+    found = []
+    for name in names:
+        match = re.fullmatch(r"(?:src/)?((?:\w+/)*\w+)\.py", name)
+        if match and not name.startswith("tests/"):
+            module = match[1].replace("/", ".").removesuffix(".__init__")
+            text = Path(directory, name).read_text("utf-8", "replace")
+            found += [f"{module}:{variable}" for variable in re.findall(r"^(\w+)(?::[^=\n]*)? *= *(?:flask\.)?Flask\(", text, re.M)]
+            found += [f"{module}:{factory}()" for factory in re.findall(r"^def ((?:create|make)_app)\(", text, re.M)]
+    return found
 
 
 def copy(directory: Path, names: Mapping[str, str], target: Path) -> None:

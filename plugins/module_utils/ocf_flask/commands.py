@@ -46,6 +46,11 @@ def release_command(release_directory: Path, settings: Settings) -> str:
     return completed.output
 
 
+def _example(kit: Kit, name: str) -> str:
+    again = kit.again.format(verb="run", name=name)
+    return f"{again} cmd='flask routes'" if again.startswith("make ") else f"""{again} -e '{{"command": "flask routes"}}'"""
+
+
 def run(settings: Settings, kit: Kit, command: str, check: bool) -> Outcome:
     """Run a command line in the live release of one site. Never raises for what is wrong with the site.
 
@@ -53,6 +58,8 @@ def run(settings: Settings, kit: Kit, command: str, check: bool) -> Outcome:
     """
     outcome = Outcome(settings.name, owner=settings.owner, verb="run")
     with outcome.recording():
+        if not command.strip():
+            raise SiteError(f"Which command? Type for example: {_example(kit, settings.name)}")
         owner = owner_of(settings)
         where = places.locate(settings, owner)
         outcome.owner, outcome.url, outcome.directory = owner.name, places.public_url(settings, owner), str(where.site)

@@ -132,8 +132,22 @@ def leads_to(path: Path, target: str) -> bool:
 
 
 def _needs_starter(site: Site) -> bool:
+    """Whether there is no app, nor other code beside which one of ours would be a surprise.
+
+    :raises SiteError: when there is other code, and the setting does not say what of it is the app.
+    """
     candidates = (site.code / f"{STARTER_MODULE}.py", site.code / STARTER_MODULE)
-    return not site.settings.is_managed and site.settings.module == STARTER_MODULE and not any(os.path.lexists(path) for path in candidates)
+    if site.settings.is_managed or site.settings.module != STARTER_MODULE or any(os.path.lexists(path) for path in candidates):
+        return False
+    others = [name for name in code.find(site.code) if name.endswith(".py")] if site.code.is_dir() else []
+    if others:
+        likely = code.likely_apps(site.code, others)
+        seems = f"It seems to be {' or '.join(likely[:3])}" if likely else f"There is {', '.join(others[:3])}"
+        raise SiteError(
+            f"There is no {STARTER_MODULE}.py in {site.code}, which ocf_flask_app names by default. {seems}. Name the app, as in: "
+            f"-e 'ocf_flask_app={likely[0] if likely else 'app:app'}', and for good in inventory/sites/{site.settings.name}.yml"
+        )
+    return True
 
 
 def _code_of(site: Site, live: release.Manifest | None) -> dict[str, str]:

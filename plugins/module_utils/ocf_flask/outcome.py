@@ -13,7 +13,7 @@ from .errors import SiteError
 
 UNCHANGED, WOULD_CHANGE, FAILED = "unchanged", "would change", "failed"
 # What a verb has done, by its name.
-DONE = {"deploy": "deployed", "upgrade": "upgraded", "rollback": "rolled back", "remove": "removed", "restore": "restored", "run": "run"}
+DONE = {"deploy": "deployed", "upgrade": "upgraded", "run": "run"}
 DEPLOYED = DONE["deploy"]
 
 

@@ -46,6 +46,8 @@ def printable(text: str) -> str:
 def _one(outcome: Outcome, again: str) -> str:
     if outcome.state == FAILED:
         return failure(outcome, f"{outcome.name} was not {DONE[outcome.verb]}.")
+    if outcome.verb == "run":
+        return _ran(outcome)
     title = {
         UNCHANGED: f"{outcome.name} is up to date: nothing was changed.",
         WOULD_CHANGE: f"{outcome.name} would be changed (check mode: nothing was).",
@@ -65,6 +67,14 @@ def _one(outcome: Outcome, again: str) -> str:
             f"  Next time  {outcome.next_time or f'edit the files in {outcome.directory}'}, then: {again.format(verb='deploy', name=outcome.name)}"
         )
     return "\n".join(text)
+
+
+def _ran(outcome: Outcome) -> str:
+    """A command's output as it is, below a heading that tells one site's from another's."""
+    (command,) = outcome.changes["command"]
+    if outcome.state == WOULD_CHANGE:
+        return f"{outcome.name} would run, in the release {outcome.release}: {command}"
+    return f"{outcome.name} has run, in the release {outcome.release}: {command}\n\n{outcome.output}".rstrip()
 
 
 def _tested(outcome: Outcome) -> list[tuple[str, str]]:

@@ -1,0 +1,238 @@
+"""The variables of a site, and the commands that run with them: really deployed, really run."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import test_cron
+from local_site import Site
+from ocf_flask import environment, masking, report, run, sites
+from ocf_flask.outcome import FAILED, WOULD_CHANGE, Outcome
+
+APP = """\
+import os
+
+from flask import Flask
+
+app = Flask(__name__)
+
+
+@app.route("/")
+def index():
+    return os.environ.get("GREETING", "nothing")
+
+
+@app.cli.command("greet")
+def greet():
+    print(os.environ.get("GREETING", "nothing"))
+    print(os.getcwd())
+
+
+@app.cli.command("fail")
+def fail():
+    print("half done")
+    raise SystemExit(3)
+"""
+AWKWARD = {
+    "QUOTES": 'it\'s "quoted"',
+    "LINES": "one\ntwo\n",
+    "DOLLAR": "$HOME ${x} $(id) `id`",
+    "OTHER": "ünïcödé \N{SNOWMAN}",
+    "BLANKS": "  # leading",
+    "BACKSLASH": "a\\nb",
+    "EMPTY": "",
+    "ONE": "1",
+    "TRUE": "true",
+    "NAME": "flasky",
+}
+
+
+@pytest.fixture(name="greeting")
+def _greeting(site: Site) -> Site:
+    site.write("flaskyapplication.py", APP)
+    return site
+
+
+def command(site: Site, line: str, *, check: bool = False, **more: Any) -> Outcome:
+    return sites.run(site.settings(**more), site.kit, sites.Asked(command=line), check)
+
+
+def test_variables_arrive_as_they_are(greeting: Site) -> None:
+    greeting.deployed(env=AWKWARD)
+    line = f"{sys.executable} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
+    found = json.loads(command(greeting, line).output)
+    assert {name: found[name] for name in AWKWARD} == AWKWARD
+
+
+def test_variables_lie_with_their_release_for_the_owner_alone(greeting: Site) -> None:
+    first = greeting.deployed(env={"GREETING": "hello"}).release
+    second = greeting.deployed(env={"GREETING": "good day"}).release
+    for identity, value in ((first, "hello"), (second, "good day")):
+        path = greeting.private / "releases" / identity / "env"
+        assert json.loads(path.read_text()) == {"GREETING": value} and path.stat().st_mode & 0o777 == 0o600
+
+
+def test_only_a_change_of_variables_makes_a_release_and_only_names_are_said(greeting: Site) -> None:
+    greeting.deployed(env={"GREETING": "hello-1"})
+    before = greeting.state()
+    assert not greeting.deploy(env={"GREETING": "hello-1"}).changed and greeting.state() == before
+    changed = greeting.deployed(env={"GREETING": "hello-2", "OTHER": "value-3"})
+    assert changed.changes["settings"] == ["GREETING changed", "OTHER added"]
+    dropped = greeting.deployed(env={"GREETING": "hello-2"})
+    assert dropped.changes["settings"] == ["OTHER removed"] and any("The variable OTHER was dropped" in note for note in dropped.notes)
+    assert not any(value in repr(one) for one in (changed, dropped) for value in ("hello-1", "hello-2", "value-3"))
+    for path in (greeting.private / "releases").glob("*/manifest.json"):
+        assert "hello-" not in path.read_text() and "value-3" not in path.read_text()
+
+
+def test_the_variables_travel_apart_and_no_message_shows_them() -> None:
+    hidden = {"variables": {"ocf_flask_env": {"A": "secret-1"}}, "sites": {"1": {"env": {"B": "secret-2"}}}}
+    variables = {"ocf_flask_sites": [{"name": "a"}, {"name": "b"}]}
+    whole = environment.put_back(variables, base64.b64encode(json.dumps(hidden).encode()).decode())
+    assert dict(whole["ocf_flask_env"]) == {"A": "secret-1"} and dict(whole["ocf_flask_sites"][1]["env"]) == {"B": "secret-2"}
+    assert "secret" not in repr(whole) and environment.put_back(variables, "") == variables
+
+
+def action_plugin() -> ModuleType:
+    path = Path(__file__).parents[2] / "plugins/action/ocf_flask_sites.py"
+    loader = SourceFileLoader("ocf_flask_action", str(path))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def test_the_controller_conceals_what_the_module_puts_back() -> None:
+    variables = {
+        "ocf_flask_env": {"A": "secret-1", "N": 1},
+        "ocf_flask_sites": [{"name": "a"}, {"name": "b", "env": {"B": "secret-2"}}],
+        "ocf_flask_app": "shop",
+    }
+    visible, encoded = action_plugin()._conceal(variables)
+    assert visible == {"ocf_flask_sites": [{"name": "a"}, {"name": "b"}], "ocf_flask_app": "shop"} and "secret" not in encoded
+    assert environment.put_back(visible, encoded) == variables
+    assert action_plugin()._conceal({"ocf_flask_app": "shop"}) == ({"ocf_flask_app": "shop"}, "")
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), min_size=masking.SHORTEST, max_size=40))
+def test_a_value_is_masked_however_a_program_writes_it(value: str) -> None:
+    if value.strip() == "" or value.lower() in masking._WORDS:
+        return
+    for text in (value, repr(value), json.dumps(value)):
+        assert value not in masking.mask(f"before <{text}> after", [{"KEY": value}], []).replace("[KEY]", "")
+
+
+def test_what_is_no_secret_is_left_readable() -> None:
+    variables = {"ONE": "1", "TRUE": "true", "NAME": "flasky", "KEY": "hunter22"}
+    text = "1 true /srv/flasky/app.py: KeyError: 'hunter22'"
+    assert masking.mask(text, [variables], ["flasky"]) == "1 true /srv/flasky/app.py: KeyError: '[KEY]'"
+
+
+def test_an_app_that_fails_does_not_show_the_values(greeting: Site) -> None:
+    greeting.write("flaskyapplication.py", "import os\n\nraise RuntimeError(os.environ['KEY'])\n")
+    one = greeting.settings(env={"KEY": "hunter22"})
+    failed = sites.deploy(one, greeting.kit)
+    assert failed.state == FAILED
+    answer = run._answer(failed, one)
+    assert "hunter22" not in json.dumps(answer) and "[KEY]" in answer["detail"]
+
+
+def test_a_command_runs_in_the_live_release_where_the_code_is(greeting: Site) -> None:
+    greeting.deployed(env={"GREETING": "hello"})
+    done = command(greeting, "flask greet")
+    assert done.state == "run" and done.output.splitlines() == ["hello", str(greeting.web)]
+    assert report.lines([done], "x").endswith(f"hello\n{greeting.web}")
+    typed = subprocess.run(
+        [greeting.private / "run", "flask", "greet"], capture_output=True, text=True, check=True, env={"PATH": os.defpath}
+    )
+    assert typed.stdout == done.output
+
+
+def test_a_command_that_fails_says_how_and_what_it_printed(greeting: Site) -> None:
+    greeting.deployed()
+    failed = command(greeting, "flask fail")
+    assert (failed.state, failed.error, failed.detail) == (FAILED, "The command 'flask fail' ended with status 3.", "half done")
+    late = command(greeting, "sleep 60", timeouts={"command": 1})
+    assert "took longer than 1 s and was ended" in late.error
+
+
+def test_check_mode_says_what_would_run_and_runs_nothing(greeting: Site) -> None:
+    greeting.deployed()
+    would = command(greeting, "touch ran", check=True)
+    assert would.state == WOULD_CHANGE and "would run" in report.lines([would], "x") and not (greeting.web / "ran").exists()
+
+
+def test_a_command_needs_a_site_that_is_deployed_and_a_command(greeting: Site) -> None:
+    assert "Deploy it first" in command(greeting, "flask routes").advice
+    assert """-e '{"command": "flask routes"}'""" in command(greeting, " ").error
+
+
+def test_a_release_command_runs_once_for_a_release_before_visitors_get_it(greeting: Site) -> None:
+    line = "flask greet >> greetings; basename $(dirname $VIRTUAL_ENV) >> greetings"
+    first = greeting.deployed(env={"GREETING": "hello"}, release_command=line)
+    assert not greeting.deploy(env={"GREETING": "hello"}, release_command=line).changed
+    assert (greeting.web / "greetings").read_text().splitlines() == ["hello", str(greeting.web), first.release]
+
+
+def test_a_release_command_that_fails_ends_the_deploy_and_says_what_is_not_undone(greeting: Site) -> None:
+    greeting.deployed()
+    serving = greeting.serving()
+    greeting.write("flaskyapplication.py", APP + "\n# changed\n")
+    failed = greeting.deploy(release_command="flask fail")
+    assert failed.error == "The release command 'flask fail' ended with status 3." and failed.detail == "half done"
+    assert "was not undone" in failed.advice and greeting.serving() == serving and len(greeting.releases()) == 1
+
+
+def test_a_worker_masks_what_it_hands_back(greeting: Site) -> None:
+    greeting.deployed(env={"GREETING": "hunter22"})
+    asked = run.Run({f"ocf_flask_{key}": value for key, value in greeting.base.items()}, "flasky", "", ())
+    (found,) = run.execute(asked, sites.verb("run", greeting.kit, sites.Asked(command="flask greet"), check=False))
+    assert found.output.splitlines()[0] == "[GREETING]"
+
+
+def crontab(directory: Path, monkeypatch: pytest.MonkeyPatch, script: str = test_cron.FAKE) -> Path:
+    monkeypatch.setenv("PATH", f"{test_cron.fake_crontab(directory, script)['PATH']}:{os.environ['PATH']}")
+    return directory / "crontab"
+
+
+def test_scheduled_commands_come_run_and_go_with_the_site(greeting: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = crontab(tmp_path, monkeypatch)
+    file.write_text("# mine\n")
+    jobs = [{"name": "greet", "schedule": "0 4 * * *", "command": "flask greet"}]
+    greeting.deployed(cron=jobs, env={"GREETING": "hello"})
+    line = f"{greeting.private}/run --cron greet"
+    assert file.read_text() == f"# mine\n# BEGIN ocf_flask flasky\n0 4 * * * {line}\n# END ocf_flask flasky\n"
+    assert not greeting.deploy(cron=jobs, env={"GREETING": "hello"}).changed
+    subprocess.run(line.split(), check=True, env={"PATH": os.defpath})
+    assert " greet: hello\n" in (greeting.private / "log/cron.log").read_text()
+    greeting.deployed(env={"GREETING": "hello"})
+    assert file.read_text() == "# mine\n"
+
+
+def test_a_forbidden_crontab_ends_the_deploy_before_anything_is_changed(
+    greeting: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crontab(tmp_path, monkeypatch, "#!/bin/sh\necho 'You (alice) are not allowed to use this program (crontab)' >&2\nexit 1\n")
+    failed = greeting.deploy(cron=[{"name": "greet", "schedule": "@daily", "command": "flask greet"}])
+    assert failed.error.startswith("This account cannot have a crontab on this machine") and "not allowed" in failed.detail
+    assert not greeting.private.exists() and not (greeting.web / "run.fcgi").exists()
+
+
+def test_on_another_host_the_crontab_is_left_alone(greeting: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = crontab(tmp_path, monkeypatch)
+    done = greeting.deployed(cron=[{"name": "greet", "schedule": "@daily", "command": "flask greet"}], cron_host="tsunami")
+    assert any("The crontab was left alone: ocf_flask_cron_host is tsunami" in note for note in done.notes) and not file.exists()
