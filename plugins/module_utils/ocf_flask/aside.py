@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .adopted import Adopted
 from .places import Places
-from .release import PROCESS_LIFETIME
+from .release import PROCESS_LIFETIME, stamp
 
 # The daemon that ends replaced processes looks every 3 s, and one may be answering a request.
 _PATIENCE = 10.0
@@ -72,7 +72,7 @@ def wait(where: Places, *, alive: Callable[[Places], list[int]] = users) -> bool
 
 def put(where: Places) -> Path:
     """Rename it beside itself, closed to everybody else."""
-    target = where.site / f"venv.{time.strftime('%Y-%m-%d-%H%M%S', time.gmtime())}"
+    target = where.site / f"venv.{stamp()}"
     if not where.venv.is_symlink():
         where.venv.chmod(0o700)
     where.venv.rename(target)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 import glob
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+
+from . import tree
 
 # What every deploy may write anew.
 _OURS = frozenset((".htaccess", "run.fcgi", "venv"))
@@ -26,7 +27,7 @@ def find(directory: Path, also: tuple[str, ...] = ()) -> dict[str, str]:
     and what the patterns of ``also`` name. Links to directories are not followed, and a file that cannot
     be read is left to the application to complain about.
     """
-    return dict(sorted((name, _digest(Path(directory, name))) for name in _walk(directory, "", also)))
+    return dict(sorted((name, tree.digest(Path(directory, name))) for name in _walk(directory, "", also)))
 
 
 def package_static(directory: Path, module: str) -> str:
@@ -113,7 +114,3 @@ def _counts(name: str, also: tuple[str, ...]) -> bool:
 
 def _matches(name: str, pattern: str) -> bool:
     return name.startswith(pattern) if pattern.endswith("/") else fnmatch.fnmatchcase(name, pattern)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

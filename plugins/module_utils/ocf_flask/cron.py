@@ -1,7 +1,7 @@
 """The owner's crontab: a site's lines between two marker lines, everything else as it was, byte for byte.
 
 A line starts `Places.run` with the job's name. The command itself lies in the release: in a crontab ``%`` is special
-(crontab(5)), and a rollback brings back the commands of its release. Crontabs are read by ``crontab -l`` and written
+(crontab(5)), and each release has its own. Crontabs are read by ``crontab -l`` and written
 by ``crontab -`` alone.
 """
 

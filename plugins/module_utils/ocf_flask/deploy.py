@@ -71,23 +71,7 @@ def carry_out(site: Site, outcome: Outcome, revise: Callable[[observe.View], obs
             explain.describe(site, view, outcome)
             if view.plan.empty:
                 return
-            with ExitStack() as on_error, _after_release_command(outcome):
-                _make_directory(site, view, on_error)
-                manifest = view.live
-                if view.plan.release:
-                    with _consequence(site, view):
-                        manifest = _new_release(site, view, outcome, on_error)
-                assert manifest is not None, "a plan for a site without a live release makes one"
-                token = _token(site)
-                # Before anything that visitors could notice.
-                before = live.ask(site.url, token)
-                manifest = _publish(site, view, manifest, outcome, on_error)
-                # Asking has started a process of the old site where the web server is on this machine.
-                is_used = aside.is_pending(where, site.adopted) and bool(aside.users(where))
-                _set_permissions(site, on_error)
-                _set_commands(site, view, on_error)
-                switch.switch(site, view, manifest, outcome, switch.Question(token, before), on_error)
-                on_error.pop_all()
+            manifest, is_used = _build_and_switch(site, view, outcome)
             publish.forget_replaced(site, view.observed.static.todo)
             if not view.plan.release and view.live:
                 publish.retract(where, {name: view.live.published[name] for name in view.observed.static.stale}, [])
@@ -99,6 +83,32 @@ def carry_out(site: Site, outcome: Outcome, revise: Callable[[observe.View], obs
         _set_aside(site, view, outcome, is_used=is_used)
         _repair_links(site, manifest.id)
         _tidy(site, manifest.id)
+
+
+def _build_and_switch(site: Site, view: observe.View, outcome: Outcome) -> tuple[release.Manifest, bool]:
+    """Everything that is taken back on an error: the release that is live then, and whether a virtualenv made by hand was in use.
+
+    :raises SiteError: when it cannot be done.
+    """
+    where = site.places
+    with ExitStack() as on_error, _after_release_command(outcome):
+        _make_directory(site, view, on_error)
+        manifest = view.live
+        if view.plan.release:
+            with _consequence(site, view):
+                manifest = _new_release(site, view, outcome, on_error)
+        assert manifest is not None, "a plan for a site without a live release makes one"
+        token = _token(site)
+        # Before anything that visitors could notice.
+        before = live.ask(site.url, token)
+        manifest = _publish(site, view, manifest, outcome, on_error)
+        # Asking has started a process of the old site where the web server is on this machine.
+        is_used = aside.is_pending(where, site.adopted) and bool(aside.users(where))
+        _set_permissions(site, on_error)
+        _set_commands(site, view, on_error)
+        switch.switch(site, view, manifest, outcome, switch.Question(token, before), on_error)
+        on_error.pop_all()
+    return manifest, is_used
 
 
 def _sweep(site: Site) -> None:
@@ -149,20 +159,13 @@ def _make_directory(site: Site, view: observe.View, on_error: ExitStack) -> None
         directory.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         # For its owner alone until something is served from it.
         directory.mkdir(mode=0o700)
-        on_error.callback(_rmdir, directory)
+        on_error.callback(files.remove_if_empty, directory)
     if view.plan.starter:
         starter = directory / f"{observe.STARTER_MODULE}.py"
         files.write_new(starter, site.kit.starter.encode(), 0o600)
         on_error.callback(starter.unlink, missing_ok=True)
         if absent:
             on_error.callback(shutil.rmtree, directory / "__pycache__", ignore_errors=True)
-
-
-def _rmdir(path: Path) -> None:
-    try:
-        path.rmdir()
-    except OSError:
-        pass  # Somebody has put a file there meanwhile: it stays.
 
 
 def _new_release(site: Site, view: observe.View, outcome: Outcome, on_error: ExitStack) -> release.Manifest:

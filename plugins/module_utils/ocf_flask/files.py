@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -31,6 +32,12 @@ def read(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
+
+
+def remove_if_empty(directory: Path) -> None:
+    """Take away a directory; one in which somebody has put something meanwhile stays."""
+    with suppress(OSError):
+        directory.rmdir()
 
 
 def mode(path: Path) -> int | None:

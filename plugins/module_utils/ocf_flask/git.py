@@ -24,6 +24,7 @@ from typing import IO
 from . import process, tree
 from .errors import SettingError, SiteError, StepTimeout
 from .site import Site
+from .words import some
 
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _ABBREVIATED = re.compile(r"[0-9a-f]{7,64}")
@@ -297,8 +298,7 @@ def left_out_notes(left_out: Sequence[str]) -> list[str]:
 
 
 def _some(names: Sequence[str]) -> str:
-    shown = ["".join(char if char.isprintable() else "?" for char in name) for name in names[:3]]
-    return ", ".join(shown) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return some(["".join(char if char.isprintable() else "?" for char in name) for name in names])
 
 
 def _key(site: Site) -> str:
@@ -346,9 +346,8 @@ def _unknown(source: Remote, version: str) -> SiteError:
         return SiteError(f"The repository {source.url} is empty. Push something to it first: git push {source.url} main")
     near = difflib.get_close_matches(version, names, n=3, cutoff=0.5)
     guess = f" Did you mean {' or '.join(near)}?" if near else ""
-    listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
     what = f"ocf_flask_version is {version!r}, which {source.url} has not" if version else f"{source.url} has no default branch"
-    return SettingError(f"{what}.{guess} It has {listed}. Type for example: -e ocf_flask_version={(near or names)[0]}")
+    return SettingError(f"{what}.{guess} It has {some(names, _LISTED)}. Type for example: -e ocf_flask_version={(near or names)[0]}")
 
 
 _REASONS: tuple[tuple[str, str], ...] = (

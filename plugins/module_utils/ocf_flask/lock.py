@@ -9,9 +9,9 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 
+from . import release
 from .errors import SiteError
 
 
@@ -35,8 +35,7 @@ def locked(path: Path, seconds: float, what: str = "deploy of this site") -> Ite
                 )
             time.sleep(0.1)
         os.ftruncate(file.fileno(), 0)
-        since = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-        os.pwrite(file.fileno(), json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}).encode(), 0)
+        os.pwrite(file.fileno(), json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": release.timestamp()}).encode(), 0)
         yield
 
 

@@ -43,7 +43,7 @@ def _files(settings: Settings, owner: places.Account, code: Path) -> tuple[Path,
         return (path,) if path.is_file() else ()
     if wanted == "none":
         return ()
-    path = Path(owner.home, wanted[2:]) if wanted.startswith("~/") else code / wanted
+    path = code / places.absolute(wanted, owner)
     if not path.is_file():
         raise SettingError(f"ocf_flask_requirements is {wanted!r}, and there is no file {path}. Name one, relative to {code}, or none.")
     return (path,)

@@ -37,6 +37,7 @@ from typing import NamedTuple
 from . import code, files, htaccess, templates
 from .places import Places
 from .settings import Settings
+from .words import some
 
 # Debian's Apache; as this account, and with its groups, the web server reads files.
 WEB_SERVER = "www-data"
@@ -197,9 +198,8 @@ def warnings(differences: Iterable[Difference]) -> list[str]:
 
 def counted(names: Sequence[str], what: str) -> str:
     """How many files something is said of, and the first few of them."""
-    shown = ", ".join("the site's directory" if name == "." else name for name in names[:3])
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{len(names)} file{'s' if len(names) != 1 else ''} {what} ({shown}{more})"
+    shown = some(["the site's directory" if name == "." else name for name in names])
+    return f"{len(names)} file{'s' if len(names) != 1 else ''} {what} ({shown})"
 
 
 def _in_words(differences: Iterable[Difference], closes: str, opens: str) -> list[str]:

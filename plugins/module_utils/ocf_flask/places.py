@@ -112,7 +112,7 @@ class Places:
 
     @property
     def shared(self) -> Path:
-        """What the application of managed code writes: no release, rollback or removal loses it."""
+        """What the application of managed code writes: no deploy, and no end of a release, loses it."""
         return self.private / "shared"
 
     @property
@@ -133,8 +133,8 @@ def locate(settings: Settings, owner: Account) -> Places:
 
     :raises SiteError: when one of them cannot hold a site that works and keeps its secrets.
     """
-    site = _absolute(settings.directory or f"~/public_html/{settings.name}", owner)
-    private = _absolute(settings.private_directory or f"~/.ocf-flask/{settings.name}", owner)
+    site = absolute(settings.directory or f"~/public_html/{settings.name}", owner)
+    private = absolute(settings.private_directory or f"~/.ocf-flask/{settings.name}", owner)
     web_space = Path(owner.home, "public_html")
     if settings.whole_web_space:
         site = _whole_web_space(settings, owner, site)
@@ -169,7 +169,7 @@ def code_directory(settings: Settings, owner: Account, places: Places) -> Path:
     """
     if not settings.code_directory:
         return places.site
-    code = Path(os.path.realpath(_absolute(settings.code_directory, owner)))
+    code = Path(os.path.realpath(absolute(settings.code_directory, owner)))
     what = f"ocf_flask_code_directory is {settings.code_directory!r}"
     if not code.is_dir():
         raise SettingError(f"{what}, and there is no such directory. Make it, and put the application there: mkdir -p {code}")
@@ -190,17 +190,19 @@ def code_directory(settings: Settings, owner: Account, places: Places) -> Path:
 
 def public_url(settings: Settings, owner: Account) -> str:
     """The URL at which visitors find the site."""
-    pattern = settings.url or (SERVICE_URL if _is_service(settings) else LOCAL_URL)
+    pattern = settings.url or (SERVICE_URL if is_service(settings) else LOCAL_URL)
     if settings.whole_web_space and not settings.url:
         pattern = pattern.replace("{name}/", "")
     return pattern.format(owner=owner.name, name=settings.name)
 
 
-def _is_service(settings: Settings) -> bool:
+def is_service(settings: Settings) -> bool:
+    """Whether this machine has the web spaces of a service."""
     return bool(settings.web_root) and os.path.isdir(settings.web_root)
 
 
-def _absolute(path: str, owner: Account) -> Path:
+def absolute(path: str, owner: Account) -> Path:
+    """A path of the settings, ``~`` being the owner's home."""
     return Path(owner.home, path[2:].lstrip("/")) if path.startswith("~/") else Path(path)
 
 
@@ -209,7 +211,7 @@ def _whole_web_space(settings: Settings, owner: Account, site: Path) -> Path:
 
     :raises SettingError: when both settings do not say that it shall be.
     """
-    web_space = Path(os.path.realpath(_absolute(WEB_SPACE, owner)))
+    web_space = Path(os.path.realpath(absolute(WEB_SPACE, owner)))
     if not settings.directory or Path(os.path.realpath(site)) != web_space:
         raise SettingError(
             f"ocf_flask_whole_web_space is true, and ocf_flask_directory is {settings.directory!r}, not the web space. "
@@ -225,7 +227,7 @@ def _check_own(path: Path, several: Sequence[Path], what: str, better: str) -> N
 
 
 def _check_web_space(settings: Settings, owner: Account, web_space: Path) -> None:
-    if not _is_service(settings):
+    if not is_service(settings):
         return
     root = Path(os.path.realpath(settings.web_root))
     if web_space.is_symlink() and root in Path(os.path.realpath(web_space)).parents and web_space.is_dir():

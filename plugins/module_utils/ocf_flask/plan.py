@@ -125,7 +125,8 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
     changes += [Change("static", f"{name} no longer public") for name in (() if release else observed.static.stale)]
     if not observed.run_right and observed.live is not None:
         changes.append(Change("command", "the program run repaired"))
-    changes += _cron_changes(wanted.cron, observed.cron)
+    cron_changes = _cron_changes(wanted.cron, observed.cron)
+    changes += cron_changes
     changes += [Change("permissions", what) for what in sentences(observed.permissions.differences)]
     return Plan(
         changes=tuple(sorted(changes, key=lambda change: PARTS.index(change.part))),
@@ -141,7 +142,7 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
         permissions=bool(observed.permissions.differences),
         static=observed.static.differs,
         run=not observed.run_right,
-        cron=bool(_cron_changes(wanted.cron, observed.cron)),
+        cron=bool(cron_changes),
     )
 
 

@@ -13,11 +13,11 @@ import re
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import code, release, templates, tree
+from . import code, files, release, templates, tree
 from .places import Places
 from .site import Site
 
@@ -105,7 +105,8 @@ def put(
         new = path.parent / _NEW
         new.unlink(missing_ok=True)
         on_error.callback(new.unlink, missing_ok=True)
-        _copy(code_directory / found.wanted[name], new, int(str(record[2])))
+        tree.copy_file(code_directory / found.wanted[name], new, 0o644)
+        os.utime(new, (int(str(record[2])),) * 2)
         if os.path.lexists(path):
             if not any(_is_as_recorded(path, one, closely=True) for one in known.get(name, [])):
                 kept = _keep(site.places, name)
@@ -235,7 +236,7 @@ def _is_as_recorded(path: Path, record: Record, *, closely: bool = False) -> boo
 
 def _digest(directory: Path, source: str, known: Mapping[str, str] | None) -> str:
     """The digest of a file of the code; a release's are recorded."""
-    return known[source].partition(" ")[0] if known else tree.digest(directory / source)
+    return tree.content_of(known[source]) if known else tree.digest(directory / source)
 
 
 def _is_foreign(site: Path, name: str) -> bool:
@@ -257,26 +258,14 @@ def _make_parents(site: Path, name: str, on_error: ExitStack) -> None:
         if not path.is_dir():
             path.mkdir(mode=0o711)
             path.chmod(0o711)
-            on_error.callback(_rmdir, path)
-
-
-def _copy(source: Path, new: Path, modified: int) -> None:
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "wb") as file:
-        os.fchmod(file.fileno(), 0o644)
-        for piece in tree.pieces(source):
-            file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
-    os.utime(new, (modified, modified))
+            on_error.callback(files.remove_if_empty, path)
 
 
 def _keep(places: Places, name: str) -> Path:
     """A copy of somebody's file where no visitor finds it."""
-    kept = places.private / "replaced" / time.strftime("%Y-%m-%d-%H%M%S", time.gmtime()) / name
+    kept = places.private / "replaced" / release.stamp() / name
     kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        for piece in tree.pieces(places.site / name):
-            file.write(piece)
+    tree.copy_file(places.site / name, kept, 0o600)
     return kept
 
 
@@ -289,10 +278,4 @@ def _remove_empty(site: Path, name: str) -> None:
     for parent in (site / name).parents:
         if parent == site:
             return
-        with suppress(OSError):
-            parent.rmdir()
-
-
-def _rmdir(path: Path) -> None:
-    with suppress(OSError):
-        path.rmdir()
+        files.remove_if_empty(parent)

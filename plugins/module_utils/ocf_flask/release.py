@@ -51,6 +51,11 @@ def timestamp() -> str:
     return datetime.now(timezone.utc).strftime(TIME_FORMAT)
 
 
+def stamp() -> str:
+    """Now, as names of files that are kept have it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d-%H%M%S")
+
+
 def new_id(places: Places) -> str:
     """An ID that no release has: the time, to the second, which says nothing about the content."""
     base = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")

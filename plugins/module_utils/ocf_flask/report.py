@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from textwrap import indent
 
 from .outcome import DONE, FAILED, UNCHANGED, WOULD_CHANGE, Outcome, Record
+from .words import some
 
 _PARTS = {
     "takeover": "Taken over",
@@ -93,8 +94,7 @@ def _changes(outcome: Outcome) -> list[tuple[str, str]]:
     for part, label in _PARTS.items():
         found = outcome.changes.get(part, [])
         if found:
-            more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-            rows.append((label, ", ".join(found[:_SHOWN]) + more))
+            rows.append((label, some(found, _SHOWN)))
         elif part in _STEPS:
             rows.append((label, "as it was"))
     return rows

@@ -119,6 +119,8 @@ def _job(one: settings.Settings, verb: Verb[AnyRecord]) -> workers.Job:
 
 def _answer(record: Record, one: settings.Settings) -> dict[str, Any]:
     """What a worker hands back: the record, without the values of variables in what it quotes."""
+    if not any(getattr(record, field) for field in record.quoting):
+        return asdict(record)
     environments, plain = [one.env], [one.name, one.owner, one.app, *one.packages]
     with suppress(SiteError):
         where = places.locate(one, places.account(one.owner))

@@ -1,7 +1,7 @@
 """The shared directory of managed code: what the application writes, kept apart from its releases.
 
 Each name of ``ocf_flask_shared`` is a link in a release's code that leads there, so that the application finds it
-where it looks for it. No release, rollback or removal of one loses what is in it.
+where it looks for it. No deploy, and no end of a release, loses what is in it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from . import tree
+from . import files, tree
 from .errors import SiteError
 from .site import Site
+from .words import some
 
 # In a release of managed code, a link to the shared directory. By it the runtime knows such a release.
 LINK = "shared"
@@ -72,11 +73,10 @@ def refuse_loss(site: Site, app: Path, known: Iterable[str]) -> None:
     wanted = [name for name, _ in names(site, app)]
     found = written(app, known, wanted)
     if found:
-        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         top = sorted({name if "/" not in name else name.split("/")[0] + "/" for name in found})
         setting = ", ".join([*site.settings.shared, *(name for name in top if name.rstrip("/") not in wanted)])
         raise SiteError(
-            f"The application wrote {', '.join(found[:3])}{more} beside its code, and a new release would not have it.\n"
+            f"The application wrote {some(found)} beside its code, and a new release would not have it.\n"
             f"To keep it for every release: ocf_flask_shared: [{setting}]. It is then copied to {site.places.shared}.\n"
             f"What nobody needs, delete: it is in {app}"
         )
@@ -114,12 +114,7 @@ def _make(shared: Path, directory: Path, on_error: ExitStack) -> None:
     for one in [*reversed([path for path in directory.parents if shared in path.parents or path == shared]), directory]:
         if not os.path.lexists(one):
             one.mkdir(mode=0o700)
-            on_error.callback(_unmake, one)
-
-
-def _unmake(directory: Path) -> None:
-    with suppress(OSError):
-        directory.rmdir()
+            on_error.callback(files.remove_if_empty, one)
 
 
 def _check_kind(path: Path, is_directory: bool, name: str) -> None:
@@ -149,9 +144,7 @@ def _seed(source: Path, target: Path, shared: Path, on_error: ExitStack) -> tupl
 def _copy(old: Path, new: Path) -> str:
     temporary = new.parent / f".ocf-flask-{new.name}"
     temporary.unlink(missing_ok=True)
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        for piece in tree.pieces(old):
-            file.write(piece)
+    tree.copy_file(old, temporary, 0o600)
     os.rename(temporary, new)
     return tree.digest(new)
 

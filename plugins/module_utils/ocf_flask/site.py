@@ -100,7 +100,7 @@ def open_site(settings: Settings, kit: Kit) -> Site:
     live = release.last_live(where)
     found = adopted.recorded(live)
     settings = adopted.below(settings, found)
-    code = _live_code(where, live) if settings.is_managed else places.code_directory(settings, owner, where)
+    code = live_code(where, live) if settings.is_managed else places.code_directory(settings, owner, where)
     url = places.public_url(settings, owner)
     others, notes = vhosts.urls(settings, owner, where, url)
     return Site(settings, kit, owner, where, url, env, code, adopted=found, is_new=live is None, urls=tuple(others), url_notes=tuple(notes))
@@ -111,7 +111,8 @@ def with_code(site: Site, code: Path) -> Site:
     return replace(site, code=code)
 
 
-def _live_code(where: places.Places, live: release.Manifest | None) -> Path:
+def live_code(where: places.Places, live: release.Manifest | None) -> Path:
+    """Where managed code is: in the live release; before there is one, where it will be staged."""
     return where.release(live.id) / "app" if live else where.temporary / "app"
 
 

@@ -18,7 +18,7 @@ from .archive import Archive
 from .errors import SettingError, SiteError
 from .revision import Brought, Revision
 from .settings import Settings
-from .site import Site, owner_of, with_code
+from .site import Site, live_code, owner_of, with_code
 
 
 def settle(site: Site, brought: Brought) -> Site:
@@ -34,7 +34,7 @@ def settled(site: Site) -> Site:
     if site.revision is None:
         return site
     live = release.last_live(site.places)
-    code = site.places.release(live.id) / "app" if live else site.places.temporary / "app"
+    code = live_code(site.places, live)
     return replace(site, code=code, revision=replace(site.revision, is_live=_is_live(site.revision, live, code)))
 
 
@@ -107,7 +107,7 @@ def _of_directory(settings: Settings, brought: Brought) -> Revision:
 
 
 def _digests(marks: Mapping[str, str]) -> set[str]:
-    return {mark[: -len(tree.EXECUTABLE)] if mark.endswith(tree.EXECUTABLE) else mark for mark in marks.values() if _is_file(mark)}
+    return {tree.content_of(mark) for mark in marks.values() if _is_file(mark)}
 
 
 def _is_file(mark: str) -> bool:
@@ -120,7 +120,7 @@ def _present(where: places.Places, live: release.Manifest | None, needed: set[st
         return {}
     found = {}
     for name, mark in live.inputs["code"].items():
-        digest = str(mark).partition(" ")[0]
+        digest = tree.content_of(str(mark))
         path = where.release(live.id) / "app" / str(name)
         if digest in needed and digest not in found:
             with suppress(OSError):
@@ -137,7 +137,7 @@ def _write(site: Site, code: Mapping[str, str], archive: Archive | None, writer:
         if not _is_file(mark):
             writer.link(name, mark[len(tree.LINK) :])
             continue
-        digest = mark.partition(" ")[0]
+        digest = tree.content_of(mark)
         pieces = tree.pieces(present[digest]) if digest in present else _from(contents, digest, name)
         if writer.file(name, pieces, executable=mark.endswith(tree.EXECUTABLE)) not in ("", digest):
             raise SiteError(f"{name} was changed on the way. Deploy again.")

@@ -75,7 +75,7 @@ def forget_replaced(where: Places) -> None:
 
 
 def _copy_edited(site: Site, content: bytes, outcome: Outcome, on_error: ExitStack) -> None:
-    copy = site.places.site / f"run.fcgi.{_stamp()}"
+    copy = site.places.site / f"run.fcgi.{release.stamp()}"
     files.write_new(copy, content, 0o600)
     on_error.callback(copy.unlink, missing_ok=True)
     outcome.notes.append(f"run.fcgi had been written or edited by hand: it was replaced, and yours is kept as {copy}")
@@ -83,14 +83,10 @@ def _copy_edited(site: Site, content: bytes, outcome: Outcome, on_error: ExitSta
 
 def _copy_htaccess(where: Places, content: bytes, outcome: Outcome, on_error: ExitStack) -> None:
     """By its name the web server gives it to nobody."""
-    copy = where.site / f".htaccess.{_stamp()}"
+    copy = where.site / f".htaccess.{release.stamp()}"
     files.write_new(copy, content, 0o600)
     on_error.callback(copy.unlink, missing_ok=True)
     outcome.notes.append(f"Your .htaccess of before is kept as {copy}")
-
-
-def _stamp() -> str:
-    return time.strftime("%Y-%m-%d-%H%M%S", time.gmtime())
 
 
 def _put_run_fcgi(where: Places, on_error: ExitStack) -> None:
@@ -118,7 +114,7 @@ def _put_run_fcgi_back(where: Places, new: tuple[int, int], kept: Path | None) -
 
 
 def _kept(where: Places) -> Path:
-    return where.site / f"{_KEPT_PREFIX}{_stamp()}.{secrets.token_hex(4)}"
+    return where.site / f"{_KEPT_PREFIX}{release.stamp()}.{secrets.token_hex(4)}"
 
 
 def _htaccess_mode(where: Places) -> int:

@@ -122,11 +122,29 @@ def digest(path: Path) -> str:
     return content.hexdigest()
 
 
+def content_of(mark: str) -> str:
+    """The digest in a file's mark."""
+    return mark.partition(" ")[0]
+
+
 def pieces(path: Path) -> Iterator[bytes]:
     """A file's content, a part at a time."""
     with open(path, "rb") as file:
         while piece := file.read(_PIECE):
             yield piece
+
+
+def copy_file(source: Path, target: Path, mode: int) -> None:
+    """A file's content in a new file, on the disk; never in place of another.
+
+    :raises FileExistsError: when there is one.
+    """
+    with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        for piece in pieces(source):
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def is_below(name: str, directories: Iterable[str]) -> bool:

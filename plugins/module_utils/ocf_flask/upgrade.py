@@ -51,13 +51,12 @@ def upgrade(site: Site, packages: Sequence[str], outcome: Outcome, *, check: boo
     before = view.observed.installed
     upgraded = names(packages, before)
     after = _newest(site, replace(view, plan=loosened(view, upgraded, everything=not packages)))
-    explain.describe(site, view, outcome)
+    revised = _revision(before, after)
+    explain.describe(site, view if after == before else revised(view), outcome)
     if after == before:
         outcome.changes = {}
         outcome.notes += _held(site, packages)
         return
-    revised = _revision(before, after)
-    explain.describe(site, revised(view), outcome)
     outcome.notes += _code_notes(view)
     if check:
         outcome.state = WOULD_CHANGE

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .errors import SettingError
-from .places import Account, Places
+from .places import Account, Places, absolute, is_service
 from .settings import Settings
 
 # Where the servers of the service have it.
@@ -61,9 +61,8 @@ def _qualified(name: str, domain: str) -> str:
 
 def _read(settings: Settings, owner: Account) -> tuple[str, list[str]]:
     given = settings.virtual_hosts
-    is_service = bool(settings.web_root) and os.path.isdir(settings.web_root)
-    path = Path(owner.home, given[2:]) if given.startswith("~/") else Path(given or _LIST)
-    if not given and not is_service:
+    path = absolute(given or _LIST, owner)
+    if not given and not is_service(settings):
         return "", []
     try:
         return path.read_text("utf-8", "replace"), []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import handmade_files
+from .words import some
 
 _SHOWN = 10
 
@@ -16,13 +17,13 @@ def notes(space: Path, public: Sequence[str]) -> list[str]:
     sites = sorted(sites_below(space))
     found = []
     if sites:
-        found.append(f"Of the web space, these sites below it go on as they are: {_some(sites)}")
+        found.append(f"Of the web space, these sites below it go on as they are: {some(sites, _SHOWN)}")
     lost = handmade_files.look(space, ("static/", *public), keep=False).lost
     paths = sorted({"".join(name.partition("/")[:2]) for name in lost})
     if lost:
         found.append(
             f"The app answers every other URL of the web space. Visitors no longer get {len(lost)} file{'s' if len(lost) != 1 else ''} "
-            f"that they could ({_some(paths)}), and a deploy closes them. To keep one, name it in ocf_flask_public"
+            f"that they could ({some(paths, _SHOWN)}), and a deploy closes them. To keep one, name it in ocf_flask_public"
         )
     return found
 
@@ -35,8 +36,3 @@ def sites_below(space: Path) -> list[str]:
         for path in space.glob(pattern)
         if not any(part.startswith(".") for part in path.relative_to(space).parts)
     ]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
