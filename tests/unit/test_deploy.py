@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -414,3 +415,13 @@ def test_no_starter_is_put_beside_other_code_and_the_likely_app_is_named(site: S
     failed = site.deploy()
     assert said in failed.error and "-e 'ocf_flask_app=" in failed.error
     assert [one.name for one in site.web.rglob("*.py")] == [Path(path).name] and not site.private.exists()
+
+
+def test_what_is_installed_by_hand_stays_though_a_constraint_names_it(site: Site) -> None:
+    site.write("requirements.txt", "-c limits.txt\nflask\n")
+    site.write("limits.txt", "flask-login==0.6.3\n")
+    site.deployed()
+    wheels = site.base["wheels"]
+    subprocess.run([site.web / "venv/bin/pip", "install", "-q", "--no-index", "--find-links", wheels, "flask-login"], check=True)
+    release_with_more = site.deployed(packages=["flup"]).release
+    assert "flask-login" in virtualenv.installed(site.private / "releases" / release_with_more / "venv")

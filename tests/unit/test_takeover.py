@@ -10,7 +10,7 @@ import pytest
 
 import local_site
 from local_site import APP
-from ocf_flask import aside, sites_info, status, takeover
+from ocf_flask import aside, requirements, sites_info, status
 from ocf_flask.places import Places
 
 RECIPE = "#!venv/bin/python\nfrom flup.server.fcgi import WSGIServer\nfrom {module} import app\n\nif __name__ == '__main__':\n    WSGIServer(app).run()\n"
@@ -232,4 +232,10 @@ def test_status_says_that_a_site_was_taken_over(handmade: local_site.Site) -> No
 def test_requirements_files_are_read_through(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("-r base.txt\n-r requirements.txt\nSQLAlchemy>=2 # it\n")
     (tmp_path / "base.txt").write_text("flask_login==0.6\n")
-    assert takeover._names(tmp_path / "requirements.txt") == {"sqlalchemy", "flask-login"}
+    assert requirements.named(tmp_path / "requirements.txt") == {"sqlalchemy", "flask-login"}
+
+
+def test_a_constraint_asks_for_nothing(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("-c limits.txt\n--constraint=limits.txt\nflask\n")
+    (tmp_path / "limits.txt").write_text("flask-login==0.6.3\n")
+    assert requirements.named(tmp_path / "requirements.txt") == {"flask"}

@@ -206,16 +206,16 @@ def _wanted(site: Site, htaccess_content: bytes, starter: bool, live: release.Ma
             "cron": {job.name: f"{job.schedule} {job.command}" for job in site.settings.cron},
         },
         packages=(*packages, *site.needs.dependencies),
-        declared=_declared((*packages, *site.needs.dependencies), site.needs.reached),
+        declared=_declared((*packages, *site.needs.dependencies), site.needs.files),
         htaccess=htaccess_content,
         env=site.settings.env,
         cron=cron.lines(site.places, site.settings.cron) if _crontab_is_ours(site, live) else None,
     )
 
 
-def _declared(packages: tuple[str, ...], reached: tuple[Path, ...]) -> frozenset[str]:
-    lines = [*packages, *(line for path in reached for line in requirements.lines(path))]
-    return frozenset(virtualenv.requirement_name(line) for line in lines) - {""}
+def _declared(packages: tuple[str, ...], files: tuple[Path, ...]) -> frozenset[str]:
+    named = {virtualenv.requirement_name(one) for one in packages} - {""}
+    return frozenset(named.union(*map(requirements.named, files)))
 
 
 def _read_htaccess(path: Path) -> bytes | None:

@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from . import virtualenv
 from .errors import SettingError
 
-_INCLUDE = re.compile(r"(?:-r|--requirement|-c|--constraint)(?:\s*=\s*|\s+|(?<=-[rc]))(\S.*)")
+_INCLUDE = re.compile(r"(-r|--requirement|-c|--constraint)(?:\s*=\s*|\s+|(?<=-[rc]))(\S.*)")
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 
 
@@ -33,6 +34,20 @@ def lines(file: Path) -> Iterator[str]:
     return (line for one in joined.splitlines() if (line := _COMMENT.sub("", one).strip()))
 
 
+def named(file: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
+    """The normalized names of what a file asks for, and those that it includes. A constraint (``-c``) asks for nothing."""
+    if file in seen or not file.is_file():
+        return set()
+    found = set()
+    for line in lines(file):
+        match = _INCLUDE.fullmatch(line)
+        if match is None:
+            found.add(virtualenv.requirement_name(line))
+        elif match[1] in ("-r", "--requirement"):
+            found |= named(Path(os.path.normpath(file.parent / match[2].strip("\"'"))), seen | {file})
+    return found - {""}
+
+
 def _follow(file: Path, parents: tuple[Path, ...], found: dict[Path, None]) -> None:
     if file in parents:
         chain = " -> ".join(str(one) for one in (*parents[parents.index(file) :], file))
@@ -41,7 +56,7 @@ def _follow(file: Path, parents: tuple[Path, ...], found: dict[Path, None]) -> N
         return
     found[file] = None
     try:
-        included = [match[1].strip("\"'") for line in lines(file) if (match := _INCLUDE.fullmatch(line))]
+        included = [match[2].strip("\"'") for line in lines(file) if (match := _INCLUDE.fullmatch(line))]
     except OSError as error:
         by = f", which {parents[-1]} includes," if parents else ""
         raise SettingError(f"The requirements file {file}{by} cannot be read: {error.strerror}. Correct the line, or its path.") from None

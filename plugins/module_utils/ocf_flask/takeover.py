@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from . import code as code_files
-from . import files, handmade, handmade_files, handmade_packages, htaccess, places, release, settings
+from . import files, handmade, handmade_files, handmade_packages, htaccess, places, release, requirements, settings
 from .adopted import Adopted, below
 from .errors import SettingError, SiteError
 from .site import Site, with_code
-from .virtualenv import requirement_name
 
 # Where users put a virtualenv, beside what the file itself says.
 _VIRTUALENVS = ("venv", "env", ".venv", "virtualenv", ".virtualenv")
@@ -139,7 +138,7 @@ def _virtualenv_notes(virtualenv: Path | None, where: places.Places) -> list[str
 
 def _packages(found: handmade_packages.Packages, code: Path, wanted: settings.Settings) -> tuple[tuple[str, ...], list[str]]:
     """What to ask for: what the owner asked for, and no requirements file names. And what to know of it."""
-    named = {"flask", *_names(code / (wanted.requirements or "requirements.txt"))}
+    named = {"flask", *requirements.named(code / (wanted.requirements or "requirements.txt"))}
     asked, notes = [], []
     for name in found.asked_for():
         one = found.installed[name]
@@ -164,20 +163,6 @@ def _packages(found: handmade_packages.Packages, code: Path, wanted: settings.Se
 
 def _is_part(origin: Path, code: Path) -> bool:
     return origin == code or code in origin.parents or origin in code.parents
-
-
-def _names(path: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
-    """What a requirements file asks for, and those that it includes."""
-    if path in seen or not path.is_file():
-        return set()
-    found = set()
-    for line in path.read_text("utf-8", "replace").splitlines():
-        words = line.split()
-        if len(words) == 2 and words[0] in ("-r", "--requirement"):
-            found |= _names(path.parent / words[1], seen | {path})
-        else:
-            found.add(requirement_name(line))
-    return found - {""}
 
 
 def _public(wanted: settings.Settings, where: places.Places) -> tuple[tuple[str, ...], list[str]]:
