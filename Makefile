@@ -4,7 +4,7 @@
 PYTHON ?= /usr/bin/python3
 export PYTHON
 
-.PHONY: help deploy upgrade run status logs test lint fuzz demo demo-stop benchmark benchmark-serve benchmark-reload readme clean
+.PHONY: help deploy upgrade run rollback remove restore status logs test lint fuzz demo demo-stop benchmark benchmark-serve benchmark-reload readme clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -20,6 +20,18 @@ upgrade: ## Take newer packages for a site of yours: make upgrade site=flasky [p
 run: ## Run a command in a site's live release: make run site=flasky cmd='flask routes'
 	@tools/venv .venv requirements.txt
 	@tools/play run '$(site)' $(ARGS)
+
+rollback: ## Go back to an earlier release of a site of yours: make rollback site=flasky [release=ID]
+	@tools/venv .venv requirements.txt
+	@tools/play rollback '$(site)' $(if $(release),-e 'release=$(release)') $(ARGS)
+
+remove: ## Take a site of yours out of service, and into an archive: make remove site=flasky
+	@tools/venv .venv requirements.txt
+	@tools/play remove '$(site)' $(ARGS)
+
+restore: ## Bring back a site of yours that was removed: make restore site=flasky [archive=NAME-DATE]
+	@tools/venv .venv requirements.txt
+	@tools/play restore '$(site)' $(if $(archive),-e 'archive=$(archive)') $(ARGS)
 
 status: ## Say what a site of yours is, and make a test request: make status site=flasky
 	@tools/venv .venv requirements.txt

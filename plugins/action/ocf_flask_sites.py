@@ -36,7 +36,7 @@ class ActionModule(ActionBase):
         arguments = {
             "variables": {name: self._templar.template(variables[name]) for name in variables if name.startswith(PREFIX)},
             "elsewhere": self._elsewhere(variables),
-            **({} if self._task.action.endswith("_info") else self._for_deploys()),
+            **self._from_here(),
             **self._task.args,
         }
         with _without_garbage_collection():
@@ -99,10 +99,10 @@ class ActionModule(ActionBase):
         sites = [site for host in hosts for site in variables["hostvars"][host].get(f"{PREFIX}sites") or []]
         return [str(site["name"]) for site in sites if isinstance(site, Mapping) and "name" in site]
 
-    def _for_deploys(self) -> dict[str, Any]:
-        """What a deploy takes from this environment: uv, if it runs here, and how to type it again."""
+    def _from_here(self) -> dict[str, Any]:
+        """What a verb takes from this environment: how to type it again, and for those that build, uv if it runs here."""
         found: dict[str, Any] = {}
-        if self._connection.transport == "local":
+        if self._connection.transport == "local" and not self._task.action.endswith("_info"):
             found["uv"] = [os.path.join(os.path.dirname(sys.executable), "uv")]
         # In an environment that the checkout's Makefile made, no ansible-playbook need be in PATH.
         if os.path.exists(os.path.join(os.path.dirname(sys.prefix), "tools", "play")):

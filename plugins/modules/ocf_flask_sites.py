@@ -35,7 +35,7 @@ options:
   verb:
     description: What to do with the sites.
     type: str
-    choices: [deploy, upgrade, run]
+    choices: [deploy, upgrade, run, rollback, remove, restore]
     default: deploy
   packages:
     description: The names of the packages that O(verb=upgrade) upgrades; empty for all.
@@ -43,9 +43,21 @@ options:
     elements: str
     default: []
   command:
-    description: The command line that the verb V(run) runs in the live release.
+    description: The command line that O(verb=run) runs in the live release.
     type: str
     default: ""
+  release:
+    description: The ID of the release that O(verb=rollback) goes back to; empty for the one before the live one.
+    type: str
+    default: ""
+  archived:
+    description: The name of the archive that O(verb=restore) brings back; empty for the latest of the site.
+    type: str
+    default: ""
+  all:
+    description: Whether O(verb=remove) is meant for several sites at once.
+    type: bool
+    default: false
   kit:
     description: What the role brings for the sites. Texts are rendered; what differs from site to site stands in them as marks.
     type: dict
@@ -199,6 +211,9 @@ def main() -> None:
             "verb": {"type": "str", "choices": list(engine.VERBS), "default": "deploy"},
             "packages": {"type": "list", "elements": "str", "default": []},
             "command": {"type": "str", "default": ""},
+            "release": {"type": "str", "default": ""},
+            "archived": {"type": "str", "default": ""},
+            "all": {"type": "bool", "default": False},
             "kit": {"type": "dict", "required": True, "options": {name: {"type": "str", "required": True} for name in KIT}},
             "sources": {"type": "dict", "default": {}},
             "archive": {"type": "path", "default": ""},
@@ -218,7 +233,8 @@ def main() -> None:
         missing = engine.missing(run, brought) if given["sources"] and not given["archive"] else []
         if missing:
             module.exit_json(changed=False, missing=missing)
-        asked = engine.Asked(brought=brought, packages=tuple(given["packages"]), command=given["command"])
+        engine.refuse_many(given["verb"], run, sure=given["all"])
+        asked = engine.Asked(brought, tuple(given["packages"]), given["command"], given["release"], given["archived"])
         outcomes = engine.execute(run, engine.verb(given["verb"], kit, asked, check=module.check_mode))
     except engine.SettingError as error:
         module.fail_json(msg=error.message)

@@ -43,6 +43,10 @@ options:
     type: str
     choices: [status, logs]
     default: status
+  again:
+    description: The command for a verb and a site, for the report; C({verb}) and C({name}) in it stand for these.
+    type: str
+    default: ansible-playbook playbooks/{verb}.yml -e site={name}
 attributes:
   check_mode:
     support: full
@@ -84,7 +88,9 @@ sites:
       server: builtin
       release: 20261124-034512
       deployed: 2026-11-24 03:45:13 UTC
-      releases: 3
+      source: ""
+      earlier: [20261121-101500 (deployed on 2026-11-21 10:15:02 UTC)]
+      archives: []
       python: 3.11.2
       python_runs: true
       packages: {flask: 3.1.3, werkzeug: 3.1.9}
@@ -125,6 +131,7 @@ def main() -> None:
             "test": {"type": "bool", "default": False},
             "log_lines": {"type": "int", "default": 1},
             "show": {"type": "str", "choices": ["status", "logs"], "default": "status"},
+            "again": {"type": "str", "default": "ansible-playbook playbooks/{verb}.yml -e site={name}"},
         },
         supports_check_mode=True,
     )
@@ -134,7 +141,7 @@ def main() -> None:
         found = engine.execute(run, engine.looking(test=given["test"], log_lines=max(1, given["log_lines"])))
     except engine.SettingError as error:
         module.fail_json(msg=error.message)
-    module.exit_json(**engine.result(found, logs=given["show"] == "logs"))
+    module.exit_json(**engine.result(found, given["again"], logs=given["show"] == "logs"))
 
 
 if __name__ == "__main__":

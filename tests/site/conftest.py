@@ -27,3 +27,16 @@ def site(container: Container, request: pytest.FixtureRequest) -> Iterator[Site]
 def flasky(container: Container) -> Site:
     """The site that Molecule's converge step has deployed."""
     return Site(container, "flasky")
+
+
+@pytest.fixture(params=["with the restarter", "without it"])
+def _restarter(request: pytest.FixtureRequest, container: Container) -> Iterator[None]:
+    """The container's own restarter at work, or none."""
+    running = "pgrep -f '^/usr/bin/python3 /usr/local/sbin/fcgi-restarter'"
+    (number,) = container.shell(running, "root").split()
+    if request.param == "without it":
+        container.shell(f"kill {number}", "root")
+        assert container.shell(running, "root", check=False) == ""
+    yield
+    if request.param == "without it":
+        container.shell("setsid /usr/local/sbin/fcgi-restarter > /dev/null 2>&1 < /dev/null &", "root")

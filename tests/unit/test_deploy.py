@@ -74,7 +74,7 @@ def test_a_failed_deploy_leaves_what_serves_and_no_leftovers(site: Site) -> None
     site.write("flaskyapplication.py", "def broken(:\n")
     outcome = site.deploy()
     assert outcome.state == "failed" and "SyntaxError" in outcome.error and "line 1" in outcome.detail
-    assert f"cp -R {site.private}/releases/{releases[0]}/app/. {site.web}/" in outcome.advice
+    assert "playbooks/rollback.yml -e site=flasky" in outcome.advice
     assert (site.serving(), site.releases()) == (before, releases)
     assert not [path for path in site.web.iterdir() if path.name.startswith(".ocf-flask")]
 

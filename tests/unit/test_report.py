@@ -13,7 +13,7 @@ from ocf_flask.outcome import DEPLOYED, FAILED, UNCHANGED, WOULD_CHANGE, Outcome
 AGAIN = "make deploy site={name}"
 DONE = Outcome(
     "flasky", owner="alice", state=DEPLOYED, url="https://www.example.edu/~alice/flasky/", directory="/home/alice/public_html/flasky",
-    release="20261124-034512", python="3.11.2", flask="3.1.3",
+    release="20261124-034512", python="3.11.2", flask="3.1.3", next_time="edit the files in /home/alice/public_html/flasky",
     tested={"path": "/", "status": 200, "seconds": 0.314, "at": "2026-11-24 03:45:13 UTC"},
     changes={"directory": ["made"], "packages": [f"p{number} 1 installed" for number in range(6)], "code": ["a.py changed"]},
 )  # fmt: skip

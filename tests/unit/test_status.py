@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import asdict, replace
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from local_site import APP, Site
-from ocf_flask import status, status_report
+from ocf_flask import status, status_report, words
 from ocf_flask.status import Status
+
+AGAIN = "make {verb} site={name}"
 
 
 def look(site: Site, *, test: bool = True, log_lines: int = 1, **more: Any) -> Status:
@@ -19,7 +23,7 @@ def look(site: Site, *, test: bool = True, log_lines: int = 1, **more: Any) -> S
 
 SHOWN = Status(
     "flasky", owner="alice", state="deployed", url="http://x/~alice/flasky/", directory="/w/flasky", app="shop:create_app()", server="builtin",
-    release="20261124-034512", deployed="2026-11-24 03:45:12 UTC", releases=3, python="3.11.2", python_runs=True,
+    release="20261124-034512", deployed="2026-11-24 03:45:12 UTC", earlier=["20261120-101112 (deployed on 2026-11-20 10:11:12 UTC)"], python="3.11.2", python_runs=True,
     packages={"click": "8.5.1", "flask": "3.1.3"}, disk=6_432_768,
     tested={"path": "/", "status": 200, "seconds": 0.3, "at": "2026-11-24 09:00:00 UTC"}, log_file="/p/log/error.log",
 )  # fmt: skip
@@ -29,7 +33,7 @@ def test_a_deployed_site_is_described_tested_and_not_touched(site: Site) -> None
     site.deployed()
     before = site.state()
     found = look(site)
-    assert (found.state, found.app, found.server, found.releases) == ("deployed", "flaskyapplication:app", "builtin", 1)
+    assert (found.state, found.app, found.server, found.earlier) == ("deployed", "flaskyapplication:app", "builtin", [])
     assert found.python_runs and found.packages["flask"] == "3.1.3" and found.packages["werkzeug"]
     assert (found.tested["path"], found.tested["status"], found.problem) == ("/", 200, "")
     assert found.disk > 3_000_000
@@ -41,7 +45,7 @@ def test_a_site_that_is_not_there_is_said_to_be_that(site: Site) -> None:
     found = look(site)
     assert (found.state, found.disk, found.error) == ("not deployed", 0, "")
     assert not site.web.exists() and not site.private.exists()
-    assert "make deploy site=flasky" in status_report.status([found])
+    assert "make deploy site=flasky" in status_report.status([found], AGAIN)
 
 
 def test_a_site_made_by_hand_is_known_as_that(site: Site) -> None:
@@ -54,7 +58,7 @@ def test_a_site_that_broke_since_is_shown_with_its_traceback(site: Site) -> None
     site.write("flaskyapplication.py", APP.format("x").replace("return", "return 1 / 0 #"))
     found = look(site)
     assert found.tested == {} and found.problem.splitlines()[0] == "The app answered GET / with 500: ZeroDivisionError: division by zero"
-    said = status_report.status([found])
+    said = status_report.status([found], AGAIN)
     assert "Test now    FAILED" in said and "flaskyapplication.py" in said.partition("FAILED")[2]
 
 
@@ -120,7 +124,7 @@ def test_permissions_are_judged_by_what_the_site_was_deployed_with(site: Site) -
 
 def test_a_look_that_failed_says_all_that_is_known() -> None:
     broken = Status("flasky", owner="alice", state="failed", error="It ended.", detail="Traceback", advice="Do this.")
-    for said in (status_report.status([broken]), status_report.logs([broken])):
+    for said in (status_report.status([broken], AGAIN), status_report.logs([broken])):
         assert said.endswith("\n\n  It ended.\n\n    Traceback\n\n  Do this.")
 
 
@@ -131,19 +135,38 @@ def test_a_record_of_another_form_is_not_sound(broken: dict[str, Any]) -> None:
 
 
 def test_one_site_is_shown_in_lines() -> None:
-    said = status_report.status([replace(SHOWN, log="older\n2026-11-24 [71] hello")])
+    said = status_report.status([replace(SHOWN, log="older\n2026-11-24 [71] hello")], AGAIN)
     assert said.splitlines()[0] == "flasky is deployed."
     for line in (
         "URL         http://x/~alice/flasky/", "Directory   /w/flasky  (6.4 MB with its releases)", "App         shop:create_app(), served by builtin",
-        "Runs on     Python 3.11.2, Flask 3.1.3", "Packages    click 8.5.1", "Release     20261124-034512 of 3, deployed on 2026-11-24 03:45:12 UTC",
+        "Runs on     Python 3.11.2, Flask 3.1.3", "Packages    click 8.5.1", "Earlier     20261120-101112 (deployed on 2026-11-20 10:11:12 UTC)",
         "Test now    GET / -> 200 in 0.30 s", "Last logged 2026-11-24 [71] hello",
     ):  # fmt: skip
         assert f"\n  {line}\n" in f"{said}\n"
 
 
+def test_a_releases_age_is_said_in_words() -> None:
+    then = datetime.now(timezone.utc) - timedelta(hours=50)
+    said = status_report.status([replace(SHOWN, deployed=then.strftime("%Y-%m-%d %H:%M:%S UTC"))], AGAIN)
+    assert re.search(r"\n  Release     20261124-034512, deployed on \d{4}-\S+ \S+ UTC \(2 days ago\)\n", said)
+    assert [
+        words.ago((datetime.now(timezone.utc) - timedelta(seconds=one)).strftime("%Y-%m-%d %H:%M:%S UTC")) for one in (5, 70, 7300)
+    ] == [
+        "just now",
+        "1 minute ago",
+        "2 hours ago",
+    ]
+    assert words.ago("nonsense") == ""
+
+
+def test_a_removed_site_is_said_to_be_in_its_archive() -> None:
+    said = status_report.status([Status("flasky", state="not deployed", archives=["flasky-2026-11-24-034512"])], AGAIN)
+    assert "It was removed, and is in ~/ocf-flask-removed/flasky-2026-11-24-034512. To have it back: make restore site=flasky" in said
+
+
 def test_several_sites_are_shown_in_a_table_with_what_is_wrong_below() -> None:
     gone = replace(SHOWN, name="shop", owner="bob", python_runs=False, tested={}, problem="It hangs.\nFile x", notes=["Mind this"])
-    said = status_report.status([SHOWN, gone, Status("wiki", owner="carol", state="failed", error="No \x1b home.")])
+    said = status_report.status([SHOWN, gone, Status("wiki", owner="carol", state="failed", error="No \x1b home.")], AGAIN)
     heading, first, second, third, _, *remarks = said.splitlines()
     assert heading.split() == ["site", "owner", "state", "Python", "Flask", "deployed", "disk", "test"]
     assert first.startswith("flasky  alice  deployed  3.11.2") and first.endswith("GET / -> 200 in 0.30 s")

@@ -11,7 +11,8 @@ from typing import Any
 
 from . import settings
 from .errors import SettingError
-from .release import TIME_FORMAT, Manifest
+from .release import Manifest
+from .words import TIME_FORMAT
 
 KEYS = ("app", "code_directory", "packages", "public")
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
+from . import running
 from .adopted import Adopted
 from .places import Places
 from .release import PROCESS_LIFETIME, stamp
@@ -40,24 +40,7 @@ def is_due(where: Places, adopted: Adopted | None) -> bool:
 
 def users(where: Places) -> list[int]:
     """The processes of this account, on this machine, that run from the old virtualenv."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            # Another account's, or one that has just ended.
-            with suppress(OSError):
-                if os.stat(f"/proc/{name}").st_uid == os.getuid() and _uses(Path("/proc", name), str(where.venv)):
-                    found.append(int(name))
-    return found
-
-
-def _uses(process: Path, venv: str) -> bool:
-    """By the name that it was started with, which a shebang may have given relative to the site's directory; by its program;
-    by a library that it has loaded."""
-    command = os.fsdecode((process / "cmdline").read_bytes()).split("\0")[0]
-    started = os.path.normpath(os.path.join(os.readlink(process / "cwd"), command))
-    if any(one.startswith(f"{venv}/") for one in (started, os.readlink(process / "exe"))):
-        return True
-    return f" {venv}/".encode() in (process / "maps").read_bytes()
+    return running.users(where.venv)
 
 
 def wait(where: Places, *, alive: Callable[[Places], list[int]] = users) -> bool:

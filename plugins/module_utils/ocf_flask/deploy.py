@@ -34,6 +34,7 @@ from . import (
     requirements,
     shared,
     smoke,
+    snapshot,
     source,
     switch,
     templates,
@@ -45,11 +46,14 @@ from .lock import locked
 from .outcome import Outcome, said
 from .site import Site, with_code
 
+Make = Callable[[Site, observe.View, Outcome, ExitStack], release.Manifest]
 
-def carry_out(site: Site, outcome: Outcome, revise: Callable[[observe.View], observe.View] = lambda view: view) -> None:
+
+def carry_out(site: Site, outcome: Outcome, look: Callable[[Site], observe.View] = observe.look, make: Make | None = None) -> None:
     """Do what is to be done, as ``outcome`` then says.
 
-    :param revise: what another verb has to say about the plan.
+    :param look: of another verb, which has its own plan.
+    :param make: what has the release that the plan speaks of ready to be switched to; a new one is built by default.
     :raises SiteError: when it cannot be done; the site is as it was, but for what the error's ``advice`` says.
     """
     where = site.places
@@ -58,7 +62,7 @@ def carry_out(site: Site, outcome: Outcome, revise: Callable[[observe.View], obs
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if stat.S_IMODE(where.private.stat().st_mode) & 0o077:
         where.private.chmod(0o700)
-    with locked(where.lock, site.settings.timeouts.lock):
+    with locked(where.lock, site.settings.timeouts.lock, f"{outcome.verb} of this site"):
         # Another deploy may have ended while this one waited.
         site = source.settled(site)
         _sweep(site)
@@ -67,11 +71,11 @@ def carry_out(site: Site, outcome: Outcome, revise: Callable[[observe.View], obs
         try:
             if site.awaits_code:
                 site = source.stage(site, where.temporary / "app", where.repository)
-            view = revise(observe.look(site))
+            view = look(site)
             explain.describe(site, view, outcome)
             if view.plan.empty:
                 return
-            manifest, is_used = _build_and_switch(site, view, outcome)
+            manifest, is_used = _build_and_switch(site, view, outcome, make or _build)
             publish.forget_replaced(site, view.observed.static.todo)
             if not view.plan.release and view.live:
                 publish.retract(where, {name: view.live.published[name] for name in view.observed.static.stale}, [])
@@ -85,7 +89,7 @@ def carry_out(site: Site, outcome: Outcome, revise: Callable[[observe.View], obs
         _tidy(site, manifest.id)
 
 
-def _build_and_switch(site: Site, view: observe.View, outcome: Outcome) -> tuple[release.Manifest, bool]:
+def _build_and_switch(site: Site, view: observe.View, outcome: Outcome, make: Make) -> tuple[release.Manifest, bool]:
     """Everything that is taken back on an error: the release that is live then, and whether a virtualenv made by hand was in use.
 
     :raises SiteError: when it cannot be done.
@@ -95,18 +99,17 @@ def _build_and_switch(site: Site, view: observe.View, outcome: Outcome) -> tuple
         _make_directory(site, view, on_error)
         manifest = view.live
         if view.plan.release:
-            with _consequence(site, view):
-                manifest = _new_release(site, view, outcome, on_error)
+            manifest = make(site, view, outcome, on_error)
         assert manifest is not None, "a plan for a site without a live release makes one"
-        token = _token(site)
+        question = token(site)
         # Before anything that visitors could notice.
-        before = live.ask(site.url, token)
+        before = live.ask(site.url, question)
         manifest = _publish(site, view, manifest, outcome, on_error)
         # Asking has started a process of the old site where the web server is on this machine.
         is_used = aside.is_pending(where, site.adopted) and bool(aside.users(where))
         _set_permissions(site, on_error)
         _set_commands(site, view, on_error)
-        switch.switch(site, view, manifest, outcome, switch.Question(token, before), on_error)
+        switch.switch(site, view, manifest, outcome, switch.Question(question, before), on_error)
         on_error.pop_all()
     return manifest, is_used
 
@@ -116,6 +119,7 @@ def _sweep(site: Site) -> None:
     where = site.places
     live_release = release.last_live(where)
     shutil.rmtree(where.temporary, ignore_errors=True)
+    snapshot.sweep(site.code, live_release.id if live_release else "")
     for path in (where.new_run_fcgi, where.new_htaccess, where.old_htaccess):
         path.unlink(missing_ok=True)
     named = live_release.id if live_release else ""
@@ -140,15 +144,15 @@ def _publish(site: Site, view: observe.View, manifest: release.Manifest, outcome
     return manifest
 
 
-def _token(site: Site) -> str:
+def token(site: Site) -> str:
     """The secret by which the runtime knows our question; made once for a site."""
     present = files.read(site.places.token)
     if present:
         return present.decode().strip()
-    token = secrets.token_hex(32)
+    made = secrets.token_hex(32)
     site.places.token.unlink(missing_ok=True)
-    files.write_new(site.places.token, token.encode(), 0o600)
-    return token
+    files.write_new(site.places.token, made.encode(), 0o600)
+    return made
 
 
 def _make_directory(site: Site, view: observe.View, on_error: ExitStack) -> None:
@@ -166,6 +170,11 @@ def _make_directory(site: Site, view: observe.View, on_error: ExitStack) -> None
         on_error.callback(starter.unlink, missing_ok=True)
         if absent:
             on_error.callback(shutil.rmtree, directory / "__pycache__", ignore_errors=True)
+
+
+def _build(site: Site, view: observe.View, outcome: Outcome, on_error: ExitStack) -> release.Manifest:
+    with _consequence(site, view):
+        return _new_release(site, view, outcome, on_error)
 
 
 def _new_release(site: Site, view: observe.View, outcome: Outcome, on_error: ExitStack) -> release.Manifest:
@@ -280,14 +289,23 @@ def _test(site: Site, path: Path, outcome: Outcome) -> dict[str, Any]:
     test = site.settings.smoke_test
     if site.settings.release_command:
         if test.mode != "none":
-            smoke.smoke_test(site.places.new_run_fcgi, replace(test, mode="import"), site.url, _token(site))
+            smoke.smoke_test(site.places.new_run_fcgi, replace(test, mode="import"), site.url, token(site))
         # Noted before it is known how it ends.
         outcome.commanded = True
         outcome.output = commands.release_command(path, site.settings)
+    return smoke_tested(site, site.places.new_run_fcgi, outcome)
+
+
+def smoke_tested(site: Site, run_fcgi: Path, outcome: Outcome) -> dict[str, Any]:
+    """Make the test request to the release that a ``run.fcgi`` starts; the record of it.
+
+    :raises SiteError: when the app does not pass.
+    """
+    test = site.settings.smoke_test
     if test.mode == "none":
         outcome.notes.append("The app was not tested: ocf_flask_smoke_test.mode is none")
         return {}
-    tested = smoke.smoke_test(site.places.new_run_fcgi, test, site.url, _token(site))
+    tested = smoke.smoke_test(run_fcgi, test, site.url, token(site))
     if tested.warning:
         outcome.notes.append(tested.warning)
     return tested.record(test)
@@ -317,11 +335,10 @@ def _consequence(site: Site, view: observe.View) -> Iterator[None]:
         elif site.settings.is_managed or view.live.inputs["code"] == view.wanted.inputs["code"]:
             error.advice = "The site was left as it was. Mend that, then deploy again."
         else:
-            kept = site.places.release(view.live.id) / "app"
             error.advice = (
                 "The site was left as it was: processes that are running go on with the old code.\n"
                 f"But the files in {site.code} are the new ones: the next process started may fail.\n"
-                f"Mend them and deploy again, or go back to the last that worked: cp -R {kept}/. {site.code}/"
+                f"Mend them and deploy again, or go back to the last that worked: {site.again('rollback')}"
             )
         raise
 

@@ -21,7 +21,7 @@ def describe(site: Site, view: observe.View, outcome: Outcome) -> None:
     outcome.owner, outcome.url, outcome.directory = site.owner.name, site.url, str(site.places.site)
     outcome.next_time = _next_time(site)
     outcome.urls = list(site.urls)
-    outcome.python = site.needs.interpreter.version
+    outcome.python = view.wanted.interpreter.version
     outcome.changes = {}
     for change in view.plan.changes:
         outcome.changes.setdefault(change.part, []).append(change.what)
@@ -50,7 +50,7 @@ def package_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list
 
 def _notes(site: Site, view: observe.View) -> list[str]:
     notes = []
-    if view.live:
+    if view.live and view.back_to is None:
         notes += [
             f"{one} was dropped: the last deploy asked for it, this one did not. "
             f"To keep it for good, write it into inventory/sites/{site.settings.name}.yml"
@@ -134,22 +134,22 @@ def _source_notes(site: Site, view: observe.View) -> list[str]:
 def _diff(site: Site, view: observe.View) -> list[dict[str, str]]:
     found, todo = [], view.plan
     if todo.htaccess:
-        found.append(_difference(site.places.htaccess, view.observed.htaccess, view.wanted.htaccess))
+        found.append(difference(site.places.htaccess, view.observed.htaccess, view.wanted.htaccess))
     if todo.run_fcgi:
-        identity = _NEW if todo.release or not view.live else view.live.id
-        found.append(_difference(site.places.run_fcgi, view.observed.run_fcgi, observe.run_fcgi_of(site, identity)))
+        identity = view.back_to.id if view.back_to else _NEW if todo.release or not view.live else view.live.id
+        found.append(difference(site.places.run_fcgi, view.observed.run_fcgi, observe.run_fcgi_of(site, identity)))
     if todo.starter:
-        found.append(_difference(site.places.site / f"{observe.STARTER_MODULE}.py", None, site.kit.starter.encode()))
+        found.append(difference(site.places.site / f"{observe.STARTER_MODULE}.py", None, site.kit.starter.encode()))
     if todo.permissions:
         found.append(_permission_difference(site.places.site, view.observed.permissions.differences))
     if todo.cron:
         before, after = ("".join(f"{line}\n" for line in lines or ()) for lines in (view.observed.cron, view.wanted.cron))
-        found.append(_difference(Path("crontab"), before.encode("utf-8", "surrogateescape"), after.encode()))
+        found.append(difference(Path("crontab"), before.encode("utf-8", "surrogateescape"), after.encode()))
     others = [
         f"{change.part}: {change.what}\n" for change in todo.changes if change.part not in ("htaccess", "run_fcgi", "permissions", "cron")
     ]
     if others:
-        found.append(_difference(site.places.release(_NEW), None, "".join(others).encode("utf-8", "surrogateescape")))
+        found.append(difference(site.places.release(_NEW), None, "".join(others).encode("utf-8", "surrogateescape")))
     return found
 
 
@@ -157,9 +157,10 @@ def _permission_difference(site: Path, differences: Sequence[permissions.Differe
     shown = differences[:_SHOWN]
     more = f"and {len(differences) - _SHOWN} more\n" if len(differences) > _SHOWN else ""
     before, after = ("".join(f"{getattr(one, which):04o} {one.name}\n" for one in shown) + more for which in ("mode", "wanted"))
-    return _difference(site, before.encode("utf-8", "surrogateescape"), after.encode("utf-8", "surrogateescape"))
+    return difference(site, before.encode("utf-8", "surrogateescape"), after.encode("utf-8", "surrogateescape"))
 
 
-def _difference(path: Path, before: bytes | None, after: bytes) -> dict[str, str]:
+def difference(path: Path, before: bytes | None, after: bytes) -> dict[str, str]:
+    """A file's change, as Ansible takes it."""
     texts = {"before": (before or b"").decode("utf-8", "replace"), "after": after.decode("utf-8", "replace")}
     return {"before_header": str(path), "after_header": str(path), **texts}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import release
+from . import files, release
 from .errors import SiteError
 
 
@@ -22,20 +22,21 @@ def locked(path: Path, seconds: float, what: str = "deploy of this site") -> Ite
     A POSIX lock: NFS carries it to other hosts, no descendant inherits it, and it ends with its process.
 
     :param seconds: how long to wait for another holder.
-    :param what: what it does, for the error.
-    :raises SiteError: naming who holds it, and since when.
+    :param what: what it does, for the error that others get.
+    :raises SiteError: naming who holds it, and since when; or when the file was taken away meanwhile.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(descriptor, "r+b", buffering=0) as file:
         deadline = time.monotonic() + seconds
         while not _try(file.fileno()):
             if time.monotonic() > deadline:
-                raise SiteError(
-                    f"Another {what} is running ({_holder(file.fileno())}). Waited {seconds:g} s for it; try again when it has ended"
-                )
+                raise SiteError(f"Another {_holder(file.fileno(), what)}. Waited {seconds:g} s for it; try again when it has ended")
             time.sleep(0.1)
+        if files.inode(path) != (os.fstat(descriptor).st_dev, os.fstat(descriptor).st_ino):
+            raise SiteError(f"{path} was taken away meanwhile: the site was removed, or restored. Try again")
         os.ftruncate(file.fileno(), 0)
-        os.pwrite(file.fileno(), json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": release.timestamp()}).encode(), 0)
+        holder = {"what": what, "pid": os.getpid(), "host": socket.gethostname(), "since": release.timestamp()}
+        os.pwrite(file.fileno(), json.dumps(holder).encode(), 0)
         yield
 
 
@@ -47,9 +48,10 @@ def _try(descriptor: int) -> bool:
     return True
 
 
-def _holder(descriptor: int) -> str:
+def _holder(descriptor: int, what: str) -> str:
     try:
         holder = json.loads(os.pread(descriptor, 4096, 0))
-        return f"process {int(holder['pid'])} on {str(holder['host'])[:64]!r} since {str(holder['since'])[:32]}"
+        who = f"process {int(holder['pid'])} on {str(holder['host'])[:64]!r} since {str(holder['since'])[:32]}"
+        return f"{str(holder['what'])[:64]} is running ({who})"
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return "it does not say which"
+        return f"{what} is running (it does not say which)"

@@ -33,21 +33,23 @@ _BASE_PACKAGES = {"builtin": ("flask",), "flup6": ("flask", "flup6"), "flup": ("
 
 @dataclass(frozen=True)
 class View:
-    """A site at one moment, and the plan for it."""
+    """A site at one moment, and the plan for it. ``back_to``: the earlier release that is wanted, if it is one."""
 
     wanted: plan.Wanted
     observed: plan.Observed
     htaccess: htaccess.Merged
     plan: plan.Plan
+    back_to: release.Manifest | None = None
 
     @property
     def live(self) -> release.Manifest | None:
         return self.observed.live
 
 
-def look(site: Site) -> View:
+def look(site: Site, back_to: release.Manifest | None = None) -> View:
     """Observe and plan.
 
+    :param back_to: an earlier release to serve again, whose settings and code the site then has.
     :raises SiteError: when what is there cannot be understood.
     """
     where = site.places
@@ -56,7 +58,7 @@ def look(site: Site) -> View:
     present = _read_htaccess(where.htaccess)
     merged = htaccess.merge(present or b"", _htaccess_block(site))
     starter = live is None and _needs_starter(site)
-    wanted = _wanted(site, merged.content, starter, live)
+    wanted = _wanted(site, merged.content, starter, live) if back_to is None else _as_it_was(site, merged.content, back_to, live)
     venv = where.release(live.id) / "venv" if live else None
     observed = plan.Observed(
         directory_mode=files.mode(where.site),
@@ -71,14 +73,14 @@ def look(site: Site) -> View:
         expected_run_fcgi=run_fcgi_of(site, live.id) if live else None,
         links_right=live is not None and links_right(site, live.id),
         permissions=permissions.look(site.settings, where),
-        static=publish.look(site, live),
+        static=publish.look(site, live, back_to),
         staged=site.awaits_code,
         old_virtualenv_due=aside.is_due(where, site.adopted),
         env=environment.read(where.release(live.id)) if live else {},
         run_right=run_is_right(site),
         cron=None if wanted.cron is None else cron.ours(cron.present(site.env), site.settings.name),
     )
-    return View(wanted, observed, merged, plan.make(wanted, observed))
+    return View(wanted, observed, merged, plan.make(wanted, observed), back_to)
 
 
 def _htaccess_block(site: Site) -> bytes:
@@ -207,6 +209,19 @@ def _wanted(site: Site, htaccess_content: bytes, starter: bool, live: release.Ma
         },
         packages=(*packages, *site.needs.dependencies),
         declared=_declared((*packages, *site.needs.dependencies), site.needs.files),
+        htaccess=htaccess_content,
+        env=site.settings.env,
+        cron=cron.lines(site.places, site.settings.cron) if _crontab_is_ours(site, live) else None,
+    )
+
+
+def _as_it_was(site: Site, htaccess_content: bytes, back_to: release.Manifest, live: release.Manifest | None) -> plan.Wanted:
+    """What an earlier release says that it was made of."""
+    return plan.Wanted(
+        interpreter=virtualenv.Interpreter(**back_to.interpreter),
+        inputs=back_to.inputs,
+        packages=(),
+        declared=frozenset(back_to.packages),
         htaccess=htaccess_content,
         env=site.settings.env,
         cron=cron.lines(site.places, site.settings.cron) if _crontab_is_ours(site, live) else None,

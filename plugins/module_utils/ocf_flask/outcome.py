@@ -13,7 +13,14 @@ from .errors import SiteError
 
 UNCHANGED, WOULD_CHANGE, FAILED = "unchanged", "would change", "failed"
 # What a verb has done, by its name.
-DONE = {"deploy": "deployed", "upgrade": "upgraded", "run": "run"}
+DONE = {
+    "deploy": "deployed",
+    "upgrade": "upgraded",
+    "run": "run",
+    "rollback": "rolled back",
+    "remove": "removed",
+    "restore": "restored",
+}
 DEPLOYED = DONE["deploy"]
 
 
@@ -96,7 +103,8 @@ class Outcome(Record):
     URL could not confirm the release, and is empty when it did; ``changes`` has sentences by part of the site
     (`plan.PARTS`); ``next_time`` says what to do before another deploy; ``diff`` is as Ansible takes it.
     ``to_declare``: settings, as lines of YAML, that say what a site had that was taken over. ``urls``: the site's on
-    virtual hosts. ``output``: what a command of the user's printed; ``commanded``: whether the release command was begun.
+    virtual hosts. ``output``: what a command of the user's printed; ``commanded``: whether the release command was begun. ``archive``: where a
+    site that was removed is, or was.
     """
 
     states: ClassVar[tuple[str, ...]] = (UNCHANGED, WOULD_CHANGE, *DONE.values(), FAILED)
@@ -119,6 +127,7 @@ class Outcome(Record):
     urls: list[str] = field(default_factory=list)
     output: str = ""
     commanded: bool = False
+    archive: str = ""
 
     @property
     def changed(self) -> bool:

@@ -19,6 +19,7 @@ PARTS = (
     *("takeover", "directory", "htaccess", "run_fcgi", "virtualenv", "packages", "code", "static"),
     *("settings", "command", "cron", "permissions"),
 )
+RUN_REPAIRED = "the program run repaired"
 BUILD, UPDATE, CLONE, KEEP = "build", "update", "clone", "keep"
 
 
@@ -124,7 +125,7 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
     changes += [Change("static", f"{name} {what}") for name, what in observed.static.todo.items()]
     changes += [Change("static", f"{name} no longer public") for name in (() if release else observed.static.stale)]
     if not observed.run_right and observed.live is not None:
-        changes.append(Change("command", "the program run repaired"))
+        changes.append(Change("command", RUN_REPAIRED))
     cron_changes = _cron_changes(wanted.cron, observed.cron)
     changes += cron_changes
     changes += [Change("permissions", what) for what in sentences(observed.permissions.differences)]

@@ -47,13 +47,17 @@ def is_needed(site: Site) -> bool:
     return site.settings.is_managed or site.code != site.places.site
 
 
-def look(site: Site, live: release.Manifest | None) -> Found:
-    """What has to be copied. Changes nothing."""
+def look(site: Site, live: release.Manifest | None, back_to: release.Manifest | None = None) -> Found:
+    """What has to be copied. Changes nothing.
+
+    :param back_to: the earlier release that the site's code is of, if it is.
+    """
     if not is_needed(site):
         return Found()
     recorded = live.published if live else {}
     # What the application makes in a release is its own to deliver.
-    known = live.inputs["code"] if live and site.settings.is_managed and site.code == site.places.release(live.id) / "app" else None
+    whose = back_to or live
+    known = whose.inputs["code"] if whose and site.settings.is_managed and site.code == site.places.release(whose.id) / "app" else None
     wanted = _wanted(site, known)
     others = _records(site.places)
     todo, foreign = {}, []

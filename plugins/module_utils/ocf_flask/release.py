@@ -15,12 +15,12 @@ from typing import Any
 
 from . import files
 from .places import Places
+from .words import TIME_FORMAT
 
 # A process of a replaced release lives up to FcgidProcessLifeTime: its files must stay as long.
 PROCESS_LIFETIME = 3600
 _ID = re.compile(r"\d{8}-\d{6}(-\d+)?")
 _LIVE = "live"
-TIME_FORMAT = "%Y-%m-%d %H:%M:%S UTC"
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,22 @@ def stamp() -> str:
 
 def new_id(places: Places) -> str:
     """An ID that no release has: the time, to the second, which says nothing about the content."""
-    base = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
-    identity, number = base, 1
-    while os.path.lexists(places.release(identity)):
+    return unused(places.releases, datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S"))
+
+
+def unused(directory: Path, base: str) -> str:
+    """That name, or the first with a number added, which nothing in the directory has."""
+    name, number = base, 1
+    while os.path.lexists(directory / name):
         number += 1
-        identity = f"{base}-{number}"
-    return identity
+        name = f"{base}-{number}"
+    return name
+
+
+def order(identity: str) -> tuple[str, int]:
+    """What sorts IDs by the time at which their releases were made."""
+    day, time_of_day, *number = identity.split("-")
+    return f"{day}-{time_of_day}", int(*number or "1")
 
 
 def named_by(run_fcgi: bytes | None, places: Places) -> str:
@@ -150,6 +160,13 @@ def ages(places: Places) -> dict[str, float | None]:
             except FileNotFoundError:
                 found[path.name] = None
     return found
+
+
+def once_live(places: Places) -> list[Manifest]:
+    """The records of the releases that are live or have been, the newest first."""
+    lived = [identity for identity, age in ages(places).items() if age is not None]
+    found = [read(places.release(identity)) for identity in sorted(lived, key=order, reverse=True)]
+    return [one for one in found if one]
 
 
 def remove(path: Path) -> None:

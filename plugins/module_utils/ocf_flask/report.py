@@ -49,25 +49,43 @@ def _one(outcome: Outcome, again: str) -> str:
         return failure(outcome, f"{outcome.name} was not {DONE[outcome.verb]}.")
     if outcome.verb == "run":
         return _ran(outcome)
+    if outcome.verb == "remove":
+        return _removed(outcome, again)
     title = {
         UNCHANGED: f"{outcome.name} is up to date: nothing was changed.",
         WOULD_CHANGE: f"{outcome.name} would be changed (check mode: nothing was).",
     }.get(outcome.state, f"{outcome.name} is {outcome.state}.")
-    rows = [("URL", f"{outcome.url}{f'  ({outcome.reached})' if outcome.reached else ''}")]
+    rows = [_url(outcome)]
     rows += [("Also at", ", ".join(outcome.urls))] if outcome.urls else []
-    rows.append(("Runs on", f"Python {outcome.python}{f', Flask {outcome.flask}' if outcome.flask else ''}"))
+    rows += [("Runs on", f"Python {outcome.python}{f', Flask {outcome.flask}' if outcome.flask else ''}")] if outcome.python else []
     rows += _tested(outcome)
     rows += _changes(outcome)
-    text = [title, *(f"  {label:<10} {value}" for label, value in rows)]
-    text += [f"  Note       {note}." if not note.endswith((".", ")")) else f"  Note       {note}" for note in outcome.notes]
+    text = [title, *_lines(rows, outcome.notes)]
     if outcome.to_declare and outcome.state != UNCHANGED:
         text.append(f"  Settings   it keeps these. To see and change them, write into inventory/sites/{outcome.name}.yml:")
         text.append(indent(outcome.to_declare, " " * 13))
-    if outcome.state == DONE["deploy"]:
-        text.append(
-            f"  Next time  {outcome.next_time or f'edit the files in {outcome.directory}'}, then: {again.format(verb='deploy', name=outcome.name)}"
-        )
+    if outcome.state in (DONE["deploy"], DONE["rollback"], DONE["restore"]) and outcome.next_time:
+        text.append(f"  Next time  {outcome.next_time}, then: {again.format(verb='deploy', name=outcome.name)}")
     return "\n".join(text)
+
+
+def _lines(rows: Sequence[tuple[str, str]], notes: Sequence[str]) -> list[str]:
+    found = [f"  {label:<10} {value}" for label, value in rows]
+    return found + [f"  Note       {note}." if not note.endswith((".", ")")) else f"  Note       {note}" for note in notes]
+
+
+def _url(outcome: Outcome) -> tuple[str, str]:
+    return "URL", f"{outcome.url}{f'  ({outcome.reached})' if outcome.reached else ''}"
+
+
+def _removed(outcome: Outcome, again: str) -> str:
+    """What became of a site that is no more."""
+    rows = [_url(outcome), *((_PARTS[part], some(found, _SHOWN)) for part, found in outcome.changes.items())]
+    if outcome.state == WOULD_CHANGE:
+        return "\n".join([f"{outcome.name} would be removed (check mode: nothing was).", *_lines(rows, outcome.notes)])
+    rows.append(("Undo", again.format(verb="restore", name=outcome.name)))
+    rows.append(("For good", f"rm -r {outcome.archive}"))
+    return "\n".join([f"{outcome.name} is removed: it answers nobody any more.", *_lines(rows, outcome.notes)])
 
 
 def _ran(outcome: Outcome) -> str:
@@ -95,7 +113,7 @@ def _changes(outcome: Outcome) -> list[tuple[str, str]]:
         found = outcome.changes.get(part, [])
         if found:
             rows.append((label, some(found, _SHOWN)))
-        elif part in _STEPS:
+        elif part in _STEPS and outcome.verb != "restore":
             rows.append((label, "as it was"))
     return rows
 

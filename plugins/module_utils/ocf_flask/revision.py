@@ -12,6 +12,7 @@ from .settings import PREFIX
 
 if TYPE_CHECKING:
     from .archive import Archive
+    from .release import Manifest
 
 # Of a commit's name, as git shows it.
 _SHORT = 7
@@ -65,6 +66,18 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         return []
     after = _commit(new) if _version(old) != _version(new) else str(new["commit"])[:_SHORT]
     return [f"{_commit(old)} -> {after}{_subject(new)}"]
+
+
+def recorded(live: Manifest | None) -> dict[str, str]:
+    """The source of a release. Its owner can edit the record."""
+    found = live.inputs.get("source") if live else None
+    return {key: value for key, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
+
+
+def said(record: Mapping[str, str]) -> str:
+    """Where code came from, in words; empty for code that is edited in place."""
+    where = record.get("repository") or record.get("directory") or ""
+    return f"{where} {', '.join(first(record))}".strip()
 
 
 def first(record: Mapping[str, Any]) -> list[str]:

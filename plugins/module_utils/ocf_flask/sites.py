@@ -16,7 +16,7 @@ from .environment import put_back
 from .errors import SettingError
 from .outcome import DONE, FAILED, UNCHANGED, WOULD_CHANGE, Outcome, Record, are_texts
 from .revision import Brought, with_credentials
-from .run import Run, Verb, execute, failures
+from .run import Run, Verb, execute, failures, select
 from .site import Kit, Site, open_site
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "execute",
     "missing",
     "put_back",
+    "refuse_many",
     "result",
     "verb",
     "with_credentials",
@@ -46,11 +47,14 @@ class Asked:
     ``brought``: the directories of the controller from which sites are deployed.
     ``packages``: the names of those to upgrade; empty for all.
     ``command``: the command line of `run`.
+    ``release``: the ID of the one to roll back to, and ``archived`` the name of the archive to restore; empty for the latest.
     """
 
     brought: Brought = field(default_factory=Brought)
     packages: tuple[str, ...] = ()
     command: str = ""
+    release: str = ""
+    archived: str = ""
 
 
 Work = Callable[[settings.Settings, Kit, Asked, bool], Outcome]
@@ -183,6 +187,43 @@ def run(one: settings.Settings, kit: Kit, asked: Asked, check: bool) -> Outcome:
     return outcome
 
 
+def rollback(one: settings.Settings, kit: Kit, asked: Asked, check: bool) -> Outcome:
+    """Serve an earlier release of one site once more."""
+    outcome = Outcome(one.name, owner=one.owner, verb="rollback")
+    with outcome.recording():
+        _rollback().rollback(open_site(one, kit), asked.release, outcome, check=check)
+    return outcome
+
+
+def remove(one: settings.Settings, kit: Kit, asked: Asked, check: bool) -> Outcome:
+    """Take one site out of service, and into an archive."""
+    outcome = Outcome(one.name, owner=one.owner, verb="remove")
+    with outcome.recording():
+        _remove().remove(open_site(one, kit), outcome, check=check)
+    return outcome
+
+
+def restore(one: settings.Settings, kit: Kit, asked: Asked, check: bool) -> Outcome:
+    """Bring one site back that was removed."""
+    outcome = Outcome(one.name, owner=one.owner, verb="restore")
+    with outcome.recording():
+        _restore().restore(open_site(one, kit), asked.archived, outcome, check=check)
+    return outcome
+
+
+def refuse_many(name: str, run: Run, *, sure: bool) -> None:
+    """Remove more than one site only when that was said.
+
+    :raises SettingError: when it was not.
+    """
+    several = select(run) if name == "remove" and not sure else []
+    if len(several) > 1:
+        names = ", ".join(str(entry["name"]) for entry in several)
+        raise SettingError(
+            f"This would remove {len(several)} sites: {names}. Name one with -e site=NAME, or say that you mean all of them: -e all=true"
+        )
+
+
 def _transaction() -> Callable[[Site, Outcome], None]:
     """Imported when it is needed: a deploy with nothing to do is over before it would be."""
     from .deploy import carry_out
@@ -203,11 +244,39 @@ def _upgrade() -> Callable[..., None]:
     return work
 
 
-_WORK: dict[str, Work] = {"deploy": deploy, "upgrade": upgrade, "run": run}
+def _rollback() -> ModuleType:
+    from . import rollback as work
+
+    return work
+
+
+def _remove() -> ModuleType:
+    from . import remove as work
+
+    return work
+
+
+def _restore() -> ModuleType:
+    from . import restore as work
+
+    return work
+
+
+_WORK: dict[str, Work] = {
+    "deploy": deploy,
+    "upgrade": upgrade,
+    "run": run,
+    "rollback": rollback,
+    "remove": remove,
+    "restore": restore,
+}
 _LOAD: dict[str, Callable[[], object]] = {
     "deploy": lambda: (_transaction(), _takeover()),
     "upgrade": _upgrade,
     "run": _commands,
+    "rollback": _rollback,
+    "remove": _remove,
+    "restore": _restore,
 }
 
 

@@ -25,7 +25,7 @@ def looking(*, test: bool, log_lines: int) -> Verb[status.Status]:
     return Verb("status", work, lambda one: one.smoke_test.timeout + _SLACK, status.Status)
 
 
-def result(found: Sequence[status.Status], *, logs: bool) -> dict[str, Any]:
-    """What the module returns; ``logs``: the report is about the sites' logs."""
-    text = status_report.logs(found) if logs else status_report.status(found)
+def result(found: Sequence[status.Status], again: str, *, logs: bool) -> dict[str, Any]:
+    """What the module returns; ``logs``: the report is about the sites' logs. ``again`` as for `report.lines`."""
+    text = status_report.logs(found) if logs else status_report.status(found, again)
     return {"changed": False, "sites": [asdict(one) for one in found], "report": text, **failures(found)}

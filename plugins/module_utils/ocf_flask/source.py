@@ -16,7 +16,7 @@ from pathlib import Path
 from . import git, places, release, tree
 from .archive import Archive
 from .errors import SettingError, SiteError
-from .revision import Brought, Revision
+from .revision import Brought, Revision, recorded
 from .settings import Settings
 from .site import Site, live_code, owner_of, with_code
 
@@ -60,7 +60,7 @@ def stage(site: Site, target: Path, store: Path) -> Site:
 def _wanted(site: Site, brought: Brought) -> Revision:
     if not site.settings.is_repository:
         return _of_directory(site.settings, brought)
-    live = _record(release.last_live(site.places))
+    live = recorded(release.last_live(site.places))
     version = git.find(git.remote(site), site.settings.version, live.get("commit", ""))
     return Revision({"repository": git.split(site.settings.source)[0], "version": version.name, "commit": version.commit})
 
@@ -69,7 +69,7 @@ def _is_live(revision: Revision, live: release.Manifest | None, app: Path) -> bo
     """Whether the live release has that revision, and all of it."""
     if live is None or not all(os.path.lexists(app / name) for name in live.inputs["code"]):
         return False
-    record = _record(live)
+    record = recorded(live)
     if revision.code is not None:
         return "directory" in record and bool(live.inputs["code"] == dict(revision.code))
     return "repository" in record and record.get("commit", "").startswith(revision.record["commit"])
@@ -86,12 +86,6 @@ def missing(settings: Settings, brought: Brought) -> list[str]:
         return []
     needed = _digests(revision.code or {})
     return sorted(needed - _present(where, live, needed).keys())
-
-
-def _record(live: release.Manifest | None) -> dict[str, str]:
-    """The source of a release. Its owner can edit the record."""
-    found = live.inputs.get("source") if live else None
-    return {key: value for key, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
 
 
 def _of_directory(settings: Settings, brought: Brought) -> Revision:

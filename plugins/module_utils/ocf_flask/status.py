@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from . import files, permissions, places, process, release, settings, smoke, takeover, vhosts, virtualenv
+from . import archives, files, permissions, places, process, recorded, release, revision, settings, smoke, takeover, vhosts, virtualenv
 from .errors import SettingError, SiteError
 from .outcome import FAILED, Record, are_texts, is_test
 from .site import owner_of
@@ -29,7 +29,8 @@ class Status(Record):
     ``python_runs``: whether the virtualenv's interpreter does. ``disk``: bytes in the site directory and the private
     one, in blocks. ``tested`` is a smoke test made now, as `Outcome.tested`, and ``problem`` why it failed;
     ``log`` the last lines of the site's own log, from the file ``log_file``. ``taken_over``: when a site made by hand was.
-    ``urls``: those on virtual hosts.
+    ``urls``: those on virtual hosts. ``source``: where managed code came from. ``earlier``: the other releases that a rollback can
+    go to, the newest first, and ``archives`` the names of those that can be restored.
     """
 
     states: ClassVar[tuple[str, ...]] = (DEPLOYED, ABSENT, FOREIGN, FAILED)
@@ -42,7 +43,9 @@ class Status(Record):
     server: str = ""
     release: str = ""
     deployed: str = ""
-    releases: int = 0
+    source: str = ""
+    earlier: list[str] = field(default_factory=list)
+    archives: list[str] = field(default_factory=list)
     python: str = ""
     python_runs: bool = False
     packages: dict[str, str] = field(default_factory=dict)
@@ -56,7 +59,12 @@ class Status(Record):
     urls: list[str] = field(default_factory=list)
 
     def is_sound(self) -> bool:
-        return super().is_sound() and is_test(self.tested) and are_texts([*self.notes, *self.urls]) and are_texts(self.packages.values())
+        return (
+            super().is_sound()
+            and is_test(self.tested)
+            and are_texts([*self.notes, *self.urls, *self.earlier, *self.archives])
+            and are_texts(self.packages.values())
+        )
 
 
 def look_up(wanted: settings.Settings, *, test: bool, log_lines: int) -> Status:
@@ -73,6 +81,7 @@ def look_up(wanted: settings.Settings, *, test: bool, log_lines: int) -> Status:
         found.disk = _disk(where.site) + _disk(where.private)
         found.log_file = str(where.log / _LOGS[-1])
         found.log = "\n".join(_last_lines(where.log, log_lines))
+        found.archives = [one.path.name for one in archives.find(owner, where)]
         manifest = release.live(where)
         if manifest:
             _describe_release(found, manifest, where)
@@ -102,7 +111,8 @@ def _describe_release(found: Status, manifest: release.Manifest, where: places.P
     found.state, found.release, found.deployed = DEPLOYED, manifest.id, manifest.created
     found.app, found.server = str(manifest.inputs["app"]), str(manifest.inputs["server"])
     found.taken_over = str(manifest.adopted.get("on", ""))
-    found.releases = len([age for age in release.ages(where).values() if age is not None])
+    found.earlier = [f"{one.id} (deployed on {one.created})" for one in release.once_live(where) if one.id != manifest.id]
+    found.source = revision.said(revision.recorded(manifest))
     found.packages = virtualenv.installed(venv)
     found.python = str(manifest.inputs["python"]["version"])
     with suppress(SiteError):
@@ -115,15 +125,13 @@ def _describe_release(found: Status, manifest: release.Manifest, where: places.P
 
 
 def _as_deployed(wanted: settings.Settings, manifest: release.Manifest) -> settings.Settings:
-    """With what the release was deployed with: it records its settings, and its owner can edit the record."""
-    recorded = {key: manifest.settings.get(key) for key in ("app", "public", "smoke_test")}
+    """With what the release was deployed with."""
     try:
-        found = settings.read({"name": wanted.name, **recorded}, {})
+        found = recorded.as_deployed(wanted, manifest)
     except SettingError:
         return wanted
     # The time limit of the whole look is made of the one that was given.
-    test = replace(found.smoke_test, timeout=min(found.smoke_test.timeout, wanted.smoke_test.timeout))
-    return replace(wanted, app=found.app, public=found.public, smoke_test=test)
+    return replace(found, smoke_test=replace(found.smoke_test, timeout=min(found.smoke_test.timeout, wanted.smoke_test.timeout)))
 
 
 def _test(found: Status, wanted: settings.Settings, where: places.Places) -> None:

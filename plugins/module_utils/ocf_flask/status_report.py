@@ -8,18 +8,21 @@ from textwrap import indent
 from .outcome import FAILED
 from .report import cause, failure, printable
 from .status import ABSENT, DEPLOYED, FOREIGN, Status
+from .words import ago, some
 
 _HEADINGS = ("site", "owner", "state", "Python", "Flask", "deployed", "disk", "test")
+# Of the earlier releases, as many are named.
+_SHOWN = 3
 _ADVICE = {
-    ABSENT: "There is no site of that name. To deploy one: make deploy site={name}",
-    FOREIGN: "When a deploy replaces its run.fcgi, it keeps it as a dated copy",
+    ABSENT: ("There is no site of that name. To deploy one: {}", "deploy"),
+    FOREIGN: ("When a deploy replaces its run.fcgi, it keeps it as a dated copy", ""),
 }
 
 
-def status(found: Sequence[Status]) -> str:
-    """One site in some lines, several in a table and what is wrong with them."""
+def status(found: Sequence[Status], again: str) -> str:
+    """One site in some lines, several in a table and what is wrong with them. ``again`` as for `report.lines`."""
     if len(found) == 1:
-        return printable(_one(found[0]))
+        return printable(_one(found[0], again))
     rows = [_HEADINGS, *map(_row, found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
@@ -32,7 +35,7 @@ def logs(found: Sequence[Status]) -> str:
     return "\n\n".join(printable(_log(one)) for one in found)
 
 
-def _one(site: Status) -> str:
+def _one(site: Status, again: str) -> str:
     if site.state == FAILED:
         return failure(site, f"{site.name} could not be looked at.")
     rows = [("URL", site.url), ("Owner", site.owner), ("Directory", f"{site.directory}  ({_megabytes(site.disk)} with its releases)")]
@@ -42,15 +45,17 @@ def _one(site: Status) -> str:
         others = ", ".join(f"{name} {version}" for name, version in site.packages.items() if name != "flask")
         rows += [
             ("App", f"{site.app}, served by {site.server}"),
+            *([("Code", site.source)] if site.source else []),
             ("Runs on", f"Python {site.python}{f', Flask {flask}' if flask else ''}"),
             ("Packages", others or "none"),
-            ("Release", f"{site.release} of {site.releases}, deployed on {site.deployed}"),
+            ("Release", f"{site.release}, deployed on {site.deployed} ({ago(site.deployed)})"),
+            ("Earlier", some(site.earlier, _SHOWN) if site.earlier else "none"),
             ("Test now", _test(site)),
         ]
         rows += [("Taken over", f"from one made by hand, on {site.taken_over}")] if site.taken_over else []
     if site.log:
         rows.append(("Last logged", site.log.rpartition("\n")[2]))
-    rows += [("Note", f"{note}.") for note in [*site.notes, *_advice(site)]]
+    rows += [("Note", f"{note}.") for note in [*site.notes, *_advice(site, again)]]
     text = [f"{site.name} is {site.state}.", *(f"  {label:<12}{value}" for label, value in rows)]
     return "\n".join(text) + (f"\n\n{indent(site.problem, '    ')}" if site.problem else "")
 
@@ -67,8 +72,13 @@ def _remarks(site: Status) -> list[str]:
     return [f"{site.name} of {site.owner}: {remark}" for remark in (*site.problem.splitlines()[:1], *site.notes)]
 
 
-def _advice(site: Status) -> list[str]:
-    return [_ADVICE[site.state].format(name=site.name)] if site.state in _ADVICE else []
+def _advice(site: Status, again: str) -> list[str]:
+    if site.state == ABSENT and site.archives:
+        return [
+            f"It was removed, and is in ~/ocf-flask-removed/{site.archives[0]}. To have it back: {again.format(verb='restore', name=site.name)}"
+        ]
+    text, verb = _ADVICE.get(site.state, ("", ""))
+    return [text.format(again.format(verb=verb, name=site.name))] if text else []
 
 
 def _test(site: Status) -> str:

@@ -61,7 +61,7 @@ def upgrade(site: Site, packages: Sequence[str], outcome: Outcome, *, check: boo
     if check:
         outcome.state = WOULD_CHANGE
         return
-    deploy.carry_out(site, outcome, revised)
+    deploy.carry_out(site, outcome, lambda site: revised(observe.look(site)))
     outcome.notes += _code_notes(view)
 
 

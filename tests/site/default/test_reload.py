@@ -58,19 +58,6 @@ def _no_recycling(container: Container) -> Iterator[None]:
     container.shell(f"rm {path} && {reload_apache}", "root")
 
 
-@pytest.fixture(params=["with the restarter", "without it"])
-def _restarter(request: pytest.FixtureRequest, container: Container) -> Iterator[None]:
-    """The container's own restarter at work, or none."""
-    running = "pgrep -f '^/usr/bin/python3 /usr/local/sbin/fcgi-restarter'"
-    (number,) = container.shell(running, "root").split()
-    if request.param == "without it":
-        container.shell(f"kill {number}", "root")
-        assert container.shell(running, "root", check=False) == ""
-    yield
-    if request.param == "without it":
-        container.shell("setsid /usr/local/sbin/fcgi-restarter > /dev/null 2>&1 < /dev/null &", "root")
-
-
 @pytest.mark.usefixtures("_no_recycling")
 def test_deploys_under_load_lose_no_request_and_new_code_answers_on_each_host_at_once(container: Container) -> None:
     site = Site(container, "flasky")

@@ -1,0 +1,173 @@
+"""Sites that were removed: where each is kept in its owner's home, and what is known of it.
+
+``~/ocf-flask-removed/NAME-DATE/`` has ``site`` and ``private``, the two directories, and ``record.json``.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import stat
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from . import files, release
+from .errors import SiteError
+from .places import Account, Places
+
+_DIRECTORY = "ocf-flask-removed"
+_RECORD = "record.json"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Record:
+    """``site`` and ``private``: where the two directories lay; ``mode``: the first one's permission bits.
+
+    ``left``: where it lies if there was no space for it in the archive. ``removed``: when, as `release.timestamp` has it.
+    """
+
+    name: str
+    site: str
+    private: str
+    release: str
+    removed: str
+    mode: int = 0o711
+    left: str = ""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A directory below ``~/ocf-flask-removed``."""
+
+    path: Path
+    record: Record
+
+    @property
+    def site(self) -> Path:
+        """Where the site's directory lies now."""
+        return Path(self.record.left) if self.record.left else self.path / "site"
+
+    @property
+    def private(self) -> Path:
+        return self.path / "private"
+
+
+def find(owner: Account, where: Places) -> list[Archive]:
+    """What was removed from these places, the latest first. Its owner can edit the records: those without their form are none."""
+    found = []
+    for path in (owner.home / _DIRECTORY).glob("*"):
+        with suppress(OSError, ValueError, TypeError, RecursionError):
+            record = Record(**json.loads((path / _RECORD).read_bytes()))
+            texts = (record.name, record.site, record.private, record.release, record.removed, record.left)
+            sound = all(isinstance(one, str) for one in texts) and isinstance(record.mode, int)
+            if sound and (record.site, record.private) == (str(where.site), str(where.private)):
+                found.append(Archive(path, record))
+    return sorted(found, key=lambda one: (one.record.removed, one.path.name), reverse=True)
+
+
+def planned(owner: Account, name: str) -> Path:
+    """Where a site that is removed now will be kept."""
+    directory = owner.home / _DIRECTORY
+    return directory / release.unused(directory, f"{name}-{release.stamp()}")
+
+
+def begin(path: Path, record: Record) -> Archive:
+    """Make the archive's directory, closed to everybody else, with its record."""
+    path.mkdir(mode=0o700, parents=True)
+    path.parent.chmod(0o700)
+    archive = Archive(path, record)
+    try:
+        write(archive)
+    except OSError:
+        forget(archive)
+        raise
+    return archive
+
+
+def write(archive: Archive) -> None:
+    """Write the record, in the space that it has."""
+    text = json.dumps(asdict(archive.record), indent=1) + "\n"
+    descriptor = os.open(archive.path / _RECORD, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "w") as file:
+        file.write(text)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def forget(archive: Archive) -> None:
+    """Take away what is left of an archive once its site is back."""
+    (archive.path / _RECORD).unlink(missing_ok=True)
+    files.remove_if_empty(archive.path)
+    files.remove_if_empty(archive.path.parent)
+
+
+def move(source: Path, target: Path) -> list[str]:
+    """Move a directory: by a rename, or by copying it to another file system, where it appears as a whole.
+
+    :returns: what could not be copied because it holds no data: sockets and the like, relative to the directory.
+    :raises OSError: when it cannot be moved; it is where it was then.
+    """
+    try:
+        os.rename(source, target)
+        return []
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    partial = target.with_name(f"{target.name}.partial")
+    if os.path.lexists(partial):
+        release.remove(partial)
+    skipped: list[str] = []
+
+    def copy(old: str, new: str) -> None:
+        if stat.S_ISREG(os.stat(old).st_mode):
+            shutil.copy2(old, new)
+        else:
+            skipped.append(os.path.relpath(old, source))
+
+    try:
+        shutil.copytree(source, partial, symlinks=True, copy_function=copy)
+        os.sync()
+        _compare(source, partial, skipped)
+    except BaseException as error:
+        if os.path.lexists(partial):
+            release.remove(partial)
+        raise _first(error) from None
+    os.rename(partial, target)
+    release.remove(source)
+    return skipped
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a file system, or a quota, has no space."""
+    return error.errno in _FULL
+
+
+def _first(error: BaseException) -> BaseException:
+    """shutil gathers errors as texts; a lack of space must be known as one."""
+    if isinstance(error, shutil.Error):
+        problems = error.args[0]
+        text = str(problems[0][2] if problems and isinstance(problems[0], tuple) else problems)
+        for number in _FULL:
+            if os.strerror(number) in text:
+                return OSError(number, os.strerror(number))
+        return SiteError(f"The site cannot be copied: {text}")
+    return error
+
+
+def _compare(source: Path, copy: Path, skipped: list[str]) -> None:
+    """Whether everything has arrived, before the first is deleted."""
+    for folder, directories, names in os.walk(source):
+        for name in (*directories, *names):
+            path = Path(folder, name)
+            relative = path.relative_to(source)
+            old = path.lstat()
+            if str(relative) in skipped:
+                continue
+            new = (copy / relative).lstat()
+            if stat.S_IFMT(old.st_mode) != stat.S_IFMT(new.st_mode) or (stat.S_ISREG(old.st_mode) and old.st_size != new.st_size):
+                raise SiteError(f"{path} was changed while it was copied. Try again")

@@ -1,0 +1,306 @@
+"""Removing a site, and bringing it back, on this machine."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_site import APP, Site
+from ocf_flask import archives, places, remove, running, sites
+from ocf_flask.errors import SettingError, SiteError
+from ocf_flask.outcome import Outcome
+
+
+@pytest.fixture(name="home", autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An account whose home is empty."""
+    account = places.account("")
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setattr(places, "account", lambda _: places.Account(account.name, account.uid, account.gid, home))
+    return home
+
+
+@pytest.fixture(name="deployed")
+def _deployed(site: Site) -> Site:
+    site.write("flaskyapplication.py", APP.format("one"))
+    site.write("data.sqlite", "rows")
+    site.write("static/a.css", "")
+    site.deployed()
+    return site
+
+
+def removed(site: Site, *, check: bool = False) -> Outcome:
+    return sites.remove(site.settings(), site.kit, sites.Asked(), check)
+
+
+def restored(site: Site, archive: str = "", *, check: bool = False) -> Outcome:
+    return sites.restore(site.settings(), site.kit, sites.Asked(archived=archive), check)
+
+
+def content(*directories: Path) -> dict[str, tuple[int, bytes]]:
+    """Mode and content of each file, by its path in the directory; bytecode may be made anew at any time."""
+    return {
+        str(path.relative_to(directory)): (stat.S_IMODE(path.lstat().st_mode), b"" if path.is_symlink() else path.read_bytes())
+        for directory in directories
+        for path in directory.rglob("*")
+        if (path.is_symlink() or path.is_file()) and "__pycache__" not in path.parts and path.name not in ("lock", "live")
+    }
+
+
+def test_all_of_a_site_is_moved_and_comes_back_as_it_was(deployed: Site, home: Path) -> None:
+    before, mode = content(deployed.web, deployed.private), deployed.web.stat().st_mode
+    outcome = removed(deployed)
+    assert outcome.state == "removed", (outcome.error, outcome.advice)
+    assert not deployed.web.exists() and not deployed.private.exists()
+    (archive,) = (home / "ocf-flask-removed").iterdir()
+    assert outcome.archive == str(archive) and archive.name.startswith("flasky-20")
+    assert content(archive / "site", archive / "private") == before
+    assert archive.stat().st_mode & 0o777 == 0o700
+    back = restored(deployed)
+    assert back.state == "restored", (back.error, back.detail)
+    assert content(deployed.web, deployed.private) == before and deployed.web.stat().st_mode == mode
+    assert back.tested["status"] == 200 and not (home / "ocf-flask-removed").exists()
+    assert deployed.deploy().state == "unchanged"
+
+
+def test_check_mode_says_where_to_and_changes_nothing(deployed: Site, home: Path) -> None:
+    before = deployed.state()
+    outcome = removed(deployed, check=True)
+    assert outcome.state == "would change" and str(home / "ocf-flask-removed/flasky-") in outcome.changes["directory"][0]
+    assert deployed.state() == before and not (home / "ocf-flask-removed").exists()
+    removed(deployed)
+    assert restored(deployed, check=True).state == "would change" and not deployed.web.exists()
+
+
+def test_processes_of_the_site_are_ended_and_others_are_not(deployed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remove, "_PATIENCE", 1.0)
+    python = os.path.realpath(deployed.web / "venv") + "/bin/python"
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    with (
+        subprocess.Popen([python, "-c", "print(flush=True); import time; time.sleep(60)"], stdout=subprocess.PIPE) as willing,
+        subprocess.Popen([python, "-c", deaf], stdout=subprocess.PIPE) as stubborn,
+        subprocess.Popen([sys.executable, "-c", "print(flush=True); import time; time.sleep(60)"], stdout=subprocess.PIPE) as other,
+    ):
+        for one in (willing, stubborn, other):
+            assert one.stdout and one.stdout.readline()
+        try:
+            outcome = removed(deployed)
+            assert outcome.state == "removed" and "2 processes of the site ended" in outcome.notes
+            assert (willing.wait(5), stubborn.wait(5), other.poll()) == (-15, -9, None)
+        finally:
+            for one in (willing, stubborn, other):
+                one.kill()
+
+
+def test_a_site_that_is_not_there_or_was_made_by_hand_is_left_alone(site: Site, home: Path) -> None:
+    assert "is not deployed" in removed(site).error and list(home.iterdir()) == []
+    site.write("run.fcgi", "#!/usr/bin/python3\n")
+    before = content(site.web)
+    outcome = removed(site)
+    assert outcome.state == "failed" and "not made by a deploy" in outcome.error and f"chmod 700 {site.web}" in outcome.advice
+    assert content(site.web) == before
+
+
+def test_a_site_that_was_removed_already_says_where_it_is(deployed: Site) -> None:
+    archive = removed(deployed).archive
+    outcome = removed(deployed)
+    assert outcome.state == "failed" and archive in outcome.error and "restore" in outcome.advice
+
+
+def test_a_site_with_another_inside_is_not_moved(deployed: Site) -> None:
+    deployed.write("admin/run.fcgi", "#!/usr/bin/python3\n")
+    outcome = removed(deployed)
+    assert outcome.state == "failed" and str(deployed.web / "admin") in outcome.error and deployed.web.exists()
+
+
+def test_nothing_is_restored_over_something_else(deployed: Site) -> None:
+    archive = Path(removed(deployed).archive)
+    deployed.write("index.html", "new")
+    outcome = restored(deployed)
+    assert outcome.state == "failed" and f"mv {deployed.web} {deployed.web}.old" in outcome.error
+    assert (deployed.web / "index.html").read_text() == "new" and (archive / "site").is_dir()
+
+
+def test_what_fails_its_test_stays_in_the_archive(deployed: Site) -> None:
+    archive = Path(removed(deployed).archive)
+    (archive / "site" / "flaskyapplication.py").write_text("def broken(:\n")
+    before = content(archive)
+    outcome = restored(deployed)
+    assert outcome.state == "failed" and "SyntaxError" in outcome.error and str(archive) in outcome.advice
+    assert content(archive) == before and not deployed.web.exists() and not deployed.private.exists()
+    (archive / "site" / "flaskyapplication.py").write_text(APP.format("one"))
+    assert restored(deployed).state == "restored"
+
+
+def test_an_archive_is_named_and_the_latest_is_taken_by_default(deployed: Site) -> None:
+    first = Path(removed(deployed).archive)
+    deployed.write("flaskyapplication.py", APP.format("two"))
+    deployed.deployed()
+    second = Path(removed(deployed).archive)
+    assert first != second
+    outcome = restored(deployed, "flasky-nonsense")
+    assert outcome.state == "failed" and first.name in outcome.error and second.name in outcome.error
+    assert restored(deployed, first.name).state == "restored"
+    assert (deployed.web / "flaskyapplication.py").read_text() == APP.format("one") and second.exists()
+
+
+def test_there_is_nothing_to_restore(site: Site) -> None:
+    outcome = restored(site)
+    assert outcome.state == "failed" and "was not removed from" in outcome.error
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"name": 1}', "[" * 4096, '{"name": "x", "site": "y"}'])
+def test_a_record_without_its_form_is_none(deployed: Site, text: str) -> None:
+    archive = Path(removed(deployed).archive)
+    (archive / "record.json").write_text(text)
+    assert "was not removed from" in restored(deployed).error
+
+
+def _other_file_system(monkeypatch: pytest.MonkeyPatch, apart: Path, full: bool = False) -> None:
+    """As if a directory and all below it were on a file system of its own; and the other one full."""
+    rename, copy = os.rename, shutil.copy2
+
+    def across(source: Any, target: Any) -> None:
+        inside = [str(apart) in (str(one), *map(str, Path(one).parents)) for one in (source, target)]
+        if inside[0] != inside[1]:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        rename(source, target)
+
+    def no_space(source: Any, target: Any, **_: Any) -> Any:
+        if full:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        return copy(source, target)
+
+    monkeypatch.setattr(os, "rename", across)
+    monkeypatch.setattr(shutil, "copy2", no_space)
+
+
+def test_a_web_space_on_another_file_system_is_copied_and_compared(deployed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    (deployed.web / "link").symlink_to("nowhere")
+    with socket.socket(socket.AF_UNIX) as listener:
+        monkeypatch.chdir(deployed.web)
+        listener.bind("app.sock")
+    (deployed.web / "closed").mkdir()
+    deployed.write("closed/file", "x")
+    (deployed.web / "closed").chmod(0o555)
+    before = content(deployed.web)
+    _other_file_system(monkeypatch, deployed.web.parent)
+    outcome = removed(deployed)
+    assert outcome.state == "removed", (outcome.error, outcome.advice)
+    assert not deployed.web.exists() and "app.sock" in " ".join(outcome.notes)
+    assert content(Path(outcome.archive, "site")) == before
+    assert restored(deployed).state == "restored" and content(deployed.web) == before
+
+
+def test_without_space_in_the_home_the_site_stays_in_the_web_space_shut(deployed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = content(deployed.web)
+    with monkeypatch.context() as patch:
+        _other_file_system(patch, deployed.web.parent, full=True)
+        outcome = removed(deployed)
+    assert outcome.state == "removed", (outcome.error, outcome.advice)
+    (left,) = deployed.web.parent.iterdir()
+    assert left.name.startswith(".ocf-flask-removed-flasky-") and left.stat().st_mode & 0o777 == 0o700
+    assert content(left) == before and str(left) in " ".join(outcome.notes)
+    assert json.loads(Path(outcome.archive, "record.json").read_text())["left"] == str(left)
+    assert restored(deployed).state == "restored" and content(deployed.web) == before
+
+
+def test_a_record_finds_space_once_the_bytecode_has_gone_and_leaves_nothing_behind_when_it_does_not(
+    deployed: Site, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = archives.write
+
+    def cramped(archive: archives.Archive) -> None:
+        if list(deployed.private.glob("releases/*/venv/lib/**/__pycache__")):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(archive)
+
+    def full(_: archives.Archive) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archives, "write", full)
+        failed = removed(deployed)
+    assert failed.state == "failed" and "answers nobody any more, but it could not be moved" in failed.error
+    assert not (home / "ocf-flask-removed").exists() and deployed.web.stat().st_mode & 0o777 == 0o700
+    deployed.deployed()
+    with monkeypatch.context() as patch:
+        patch.setattr(archives, "write", cramped)
+        assert removed(deployed).state == "removed"
+    assert restored(deployed).state == "restored"
+
+
+def test_a_file_that_changes_while_it_is_copied_stops_the_copy(deployed: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _other_file_system(monkeypatch, deployed.web.parent)
+    before = content(deployed.web)
+
+    def shorter(source: Any, target: Any, **_: Any) -> None:
+        Path(target).write_bytes(Path(source).read_bytes()[:-1])
+
+    monkeypatch.setattr(shutil, "copy2", shorter)
+    with pytest.raises(SiteError, match="changed while it was copied"):
+        archives.move(deployed.web, tmp_path / "copy")
+    assert content(deployed.web) == before and not (tmp_path / "copy").exists() and not (tmp_path / "copy.partial").exists()
+
+
+class Interrupted(BaseException):
+    """As abrupt as a kill."""
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_interrupted_removal_goes_on_with_the_same_archive(
+    deployed: Site, home: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    before, move, calls = content(deployed.web, deployed.private), archives.move, []
+
+    def interrupt(source: Path, target: Path) -> list[str]:
+        calls.append(source)
+        if len(calls) == count:
+            raise Interrupted
+        return move(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archives, "move", interrupt)
+        with pytest.raises(Interrupted):
+            removed(deployed)
+    assert "was not removed from" in restored(deployed).error or deployed.private.exists()
+    outcome = removed(deployed)
+    assert outcome.state == "removed", (outcome.error, outcome.advice)
+    (archive,) = (home / "ocf-flask-removed").iterdir()
+    assert content(archive / "site", archive / "private") == before
+
+
+def test_removing_several_sites_has_to_be_meant() -> None:
+    many = sites.Run({"ocf_flask_sites": [{"name": "a"}, {"name": "b"}]}, "", "", [])
+    with pytest.raises(SettingError, match=r"would remove 2 sites: a, b\..*-e all=true"):
+        sites.refuse_many("remove", many, sure=False)
+    sites.refuse_many("remove", many, sure=True)
+    sites.refuse_many("deploy", many, sure=False)
+    sites.refuse_many("remove", sites.Run({**many.variables}, "a", "", []), sure=False)
+
+
+def test_a_process_that_ends_when_asked_is_not_waited_for_longer(deployed: Site) -> None:
+    start = time.monotonic()
+    assert running.end(deployed.private / "releases", 30) == 0
+    assert time.monotonic() - start < 5
+
+
+def test_a_whole_web_space_is_not_moved(deployed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = sites.open_site(deployed.settings(), deployed.kit)
+    site = replace(site, settings=replace(site.settings, whole_web_space=True))
+    with pytest.raises(SiteError, match="is your whole web space"):
+        remove.remove(site, Outcome("flasky", verb="remove"), check=False)
+    assert deployed.web.exists()

@@ -1,0 +1,216 @@
+"""Going back to an earlier release, on this machine: real virtualenvs, a real smoke test."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_site import APP, Site
+from ocf_flask import deploy, release, rollback, sites, smoke, snapshot, switch
+from ocf_flask.outcome import Outcome
+from test_virtualenv import wheel
+
+
+def back(site: Site, name: str = "", *, check: bool = False, **more: Any) -> Outcome:
+    return sites.rollback(site.settings(**more), site.kit, sites.Asked(release=name), check)
+
+
+def rolled_back(site: Site, name: str = "", **more: Any) -> Outcome:
+    outcome = back(site, name, **more)
+    assert outcome.state == "rolled back", (outcome.error, outcome.detail)
+    return outcome
+
+
+@pytest.fixture(name="two")
+def _two(site: Site) -> Site:
+    """A site with two releases, the second of another app with a further module and package."""
+    site.write("flaskyapplication.py", APP.format("one"))
+    site.write("old.py", "")
+    site.deployed()
+    site.write("flaskyapplication.py", APP.format("two"))
+    (site.web / "old.py").unlink()
+    site.write("new.py", "NEW = True\n")
+    site.write("data.sqlite", "rows")
+    site.deployed(packages=["flask-login"])
+    return site
+
+
+def live(site: Site) -> str:
+    return (site.web / "run.fcgi").read_text().split("/releases/")[1].split("/")[0]
+
+
+def test_the_previous_release_comes_back_with_its_code_and_packages_and_the_newer_files_are_kept(two: Site) -> None:
+    first, second = two.releases()
+    outcome = rolled_back(two)
+    assert live(two) == first and outcome.release == first
+    assert (two.web / "flaskyapplication.py").read_text() == APP.format("one")
+    assert (two.web / "old.py").exists() and not (two.web / "new.py").exists()
+    assert (two.web / "data.sqlite").read_text() == "rows"
+    (kept,) = (two.private / "kept").iterdir()
+    assert sorted(path.name for path in kept.iterdir()) == ["flaskyapplication.py", "new.py"]
+    assert (kept / "flaskyapplication.py").read_text() == APP.format("two")
+    assert outcome.changes["code"] == ["flaskyapplication.py put back", "new.py removed", "old.py put back"]
+    assert outcome.changes["packages"] == ["flask-login 0.6.3 removed"]
+    assert outcome.changes["run_fcgi"] == [f"starts the release {first} again"]
+    assert any(str(kept) in note for note in outcome.notes) and any(f"release={second}" in note for note in outcome.notes)
+    assert outcome.tested["status"] == 200
+    assert not [path.name for path in two.web.iterdir() if path.name.startswith(".ocf-flask-") and "run.fcgi." not in path.name]
+    assert two.deploy().state == "unchanged"
+
+
+def test_a_rollback_is_undone_by_naming_the_later_release(two: Site) -> None:
+    second = two.releases()[-1]
+    rolled_back(two)
+    rolled_back(two, second)
+    assert live(two) == second and (two.web / "new.py").exists() and not (two.web / "old.py").exists()
+    assert two.deploy(packages=["flask-login"]).state == "unchanged"
+
+
+def test_code_that_was_broken_since_is_first_put_back_to_what_is_live(two: Site) -> None:
+    two.write("flaskyapplication.py", "def broken(:\n")
+    assert two.deploy().state == "failed"
+    second = two.releases()[-1]
+    outcome = rolled_back(two)
+    assert live(two) == second and (two.web / "flaskyapplication.py").read_text() == APP.format("two")
+    assert outcome.changes["run_fcgi"] == ["starts new processes"] and outcome.changes["code"] == ["flaskyapplication.py put back"]
+    again = back(two, second)
+    assert again.state == "unchanged" and "is live" in again.notes[0]
+    rolled_back(two)
+    assert live(two) == two.releases()[0]
+
+
+def test_check_mode_shows_the_differences_and_changes_nothing(two: Site) -> None:
+    before = two.state()
+    outcome = back(two, check=True)
+    assert outcome.state == "would change" and two.state() == before
+    shown = {one["before_header"]: one for one in outcome.diff}
+    code = shown[str(two.web / "flaskyapplication.py")]
+    assert (code["before"], code["after"]) == (APP.format("two"), APP.format("one"))
+    assert shown[str(two.web / "new.py")]["after"] == ""
+
+
+@pytest.mark.parametrize("name", ["20200101-000000", "../../etc", "nonsense"])
+def test_a_release_that_is_not_there_is_refused_with_those_that_are(two: Site, name: str) -> None:
+    before = two.state()
+    outcome = back(two, name)
+    assert outcome.state == "failed" and two.releases()[0] in outcome.error and repr(name) in outcome.error
+    assert two.state() == before
+
+
+def test_a_site_with_one_release_or_none_has_nothing_to_go_back_to(site: Site) -> None:
+    assert "is not deployed" in back(site).error and not site.private.exists()
+    site.deployed()
+    outcome = back(site)
+    assert outcome.state == "failed" and "has no release before" in outcome.error
+
+
+def test_a_release_that_fails_its_test_leaves_everything_as_it_was(two: Site) -> None:
+    shutil.rmtree(two.private / "releases" / two.releases()[0] / "venv" / "lib")
+    before = two.serving()
+    outcome = back(two)
+    assert outcome.state == "failed" and "does not start" in outcome.error and "was left as it was" in outcome.advice
+    assert two.serving() == before and (two.web / "new.py").read_text() == "NEW = True\n" and not (two.web / "old.py").exists()
+    assert list((two.private / "kept").iterdir()) == []
+    assert two.deploy(packages=["flask-login"]).state == "unchanged"
+
+
+def test_a_release_whose_copy_of_the_code_was_changed_is_refused(two: Site) -> None:
+    first = two.releases()[0]
+    (two.private / "releases" / first / "app" / "old.py").write_text("changed")
+    outcome = back(two)
+    assert outcome.state == "failed" and "not what was deployed: old.py" in outcome.error
+
+
+def test_settings_and_environment_are_those_of_the_release(site: Site) -> None:
+    app = 'import os\n\nfrom flask import Flask\n\napp = Flask(__name__)\n\n\n@app.route("/")\ndef index():\n    return os.environ["GREETING"]\n'
+    site.write("flaskyapplication.py", app)
+    site.deployed(env={"GREETING": "hush-1"}, public=["images/"])
+    site.deployed(env={"GREETING": "hush-2", "MORE": "1"}, public=["files/"])
+    outcome = rolled_back(site, env={"GREETING": "hush-3"})
+    assert outcome.changes["settings"] == ["GREETING changed", "MORE removed"]
+    assert b"images/" in (site.web / ".htaccess").read_bytes() and b"files/" not in (site.web / ".htaccess").read_bytes()
+    assert "hush" not in str(outcome)
+
+
+def test_managed_code_goes_back_and_what_the_app_wrote_beside_it_is_kept(site: Site, tmp_path: Path) -> None:
+    source = tmp_path / "project"
+    (source / "static").mkdir(parents=True)
+    (source / "flaskyapplication.py").write_text(APP.format("one"))
+    (source / "static" / "a.css").write_text("one")
+    site.deployed(source=str(source))
+    (source / "flaskyapplication.py").write_text(APP.format("two"))
+    (source / "static" / "a.css").write_text("two")
+    site.deployed(source=str(source))
+    first, second = site.releases()
+    (site.private / "releases" / second / "app" / "uploads.db").write_text("rows")
+    outcome = rolled_back(site, source=str(source))
+    assert live(site) == first and (site.web / "static" / "a.css").read_text() == "one"
+    (kept,) = (site.private / "kept").iterdir()
+    assert (kept / "uploads.db").read_text() == "rows" and str(kept) in " ".join(outcome.notes)
+    rolled_back(site, second, source=str(source))
+    assert (site.web / "static" / "a.css").read_text() == "two"
+
+
+class Interrupted(BaseException):
+    """As abrupt as a kill: nothing in the transaction expects it."""
+
+
+@pytest.mark.parametrize(
+    ("where", "name"), [(smoke, "smoke_test"), (switch, "_put_run_fcgi"), (switch.live, "wait_for"), (rollback.tree, "copy_file")]
+)
+def test_an_interruption_at_any_step_leaves_the_site_and_its_files(
+    two: Site, monkeypatch: pytest.MonkeyPatch, where: Any, name: str
+) -> None:
+    before = two.serving(), two.web.joinpath("flaskyapplication.py").read_text(), (two.web / "new.py").exists()
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, name, interrupt)
+        with pytest.raises(Interrupted):
+            back(two)
+    assert (two.serving(), two.web.joinpath("flaskyapplication.py").read_text(), (two.web / "new.py").exists()) == before
+    assert not (two.web / "old.py").exists()
+    rolled_back(two)
+
+
+def test_what_a_killed_rollback_left_is_undone_by_the_next_run(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(*_: Any, **__: Any) -> None:
+        raise Interrupted
+
+    def nothing(_: Path) -> None:
+        pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(deploy, "smoke_tested", kill)
+        patch.setattr(snapshot, "put_back", nothing)
+        with pytest.raises(Interrupted):
+            back(two)
+    assert (two.web / "old.py").exists() and not (two.web / "new.py").exists()
+    two.write("other.py", "")
+    two.deployed(packages=["flask-login"])
+    assert not (two.web / "old.py").exists() and (two.web / "new.py").read_text() == "NEW = True\n"
+    assert not list(two.web.glob(".ocf-flask-before*"))
+
+
+def test_ids_are_ordered_by_time() -> None:
+    ids = ["20261124-034512-10", "20261124-034512", "20261124-034512-2", "20261123-235959"]
+    assert sorted(ids, key=release.order) == [ids[3], ids[1], ids[2], ids[0]]
+
+
+def test_an_upgrade_is_undone_by_a_rollback(site: Site, wheels: Path, tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    shutil.copytree(wheels, shelf)
+    wheel(shelf, "lib", "1.0")
+    site.base["wheels"] = str(shelf)
+    site.write("flaskyapplication.py", APP.format("one"))
+    site.deployed(packages=["lib"])
+    wheel(shelf, "lib", "2.0")
+    assert sites.upgrade(site.settings(packages=["lib"]), site.kit, sites.Asked(), check=False).state == "upgraded"
+    outcome = rolled_back(site, packages=["lib"])
+    assert outcome.changes["packages"] == ["lib 2.0 -> 1.0"]
+    assert site.deploy(packages=["lib"]).state == "unchanged"
