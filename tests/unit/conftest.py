@@ -55,8 +55,8 @@ def _kit() -> Kit:
         starter=(FILES / "flaskyapplication.py").read_text(),
         pip=(FILES / "pip.py").read_text(),
         command=(FILES / "ocf_flask_command.py").read_text(),
-        release_run=(TEMPLATES / "release_run.j2").read_text().replace(MANAGED, "# Ansible managed"),
-        run=(TEMPLATES / "run.j2").read_text().replace(MANAGED, "# Ansible managed"),
+        release_run=(FILES / "release_run").read_text(),
+        run=(FILES / "run").read_text(),
         uv=(str(Path(sys.executable).with_name("uv")),),
     )
 

@@ -1,4 +1,4 @@
-"""The role's templates for one site.
+"""The role's templates, and its files with marks, for one site.
 
 Ansible renders a template once for all sites of a run. What differs from site to site, and what only the
 machine knows, stands in them as a mark such as ``@SITE_DIRECTORY@`` and is filled in here. A paragraph with
