@@ -48,7 +48,7 @@ def test_without_a_list_the_command_line_names_the_site() -> None:
 
 
 def test_without_a_list_and_a_name_the_run_says_what_to_type() -> None:
-    assert refusal(run()).startswith("Which site? Add -e site=NAME, for example: ansible-playbook deploy.yml -e site=flasky")
+    assert refusal(run()).startswith("Which site? Add -e site=NAME, for example: -e site=flasky\n")
 
 
 def test_a_wrong_name_on_the_command_line_is_refused() -> None:

@@ -212,13 +212,13 @@ def test_versions_stay(handmade: local_site.Site) -> None:
 def test_status_says_what_a_site_by_hand_is(handmade: local_site.Site) -> None:
     found = status.look_up(handmade.settings(), test=False, log_lines=0)
     assert found.state == "not by ocf_flask"
-    text = sites_info.result([found], logs=False)["report"]
+    text = sites_info.result([found], "make {verb} site={name}", logs=False)["report"]
     assert f"A deploy can take it over: the app hello:app in {handmade.web}, 8 packages in" in text
 
 
 def test_status_says_why_a_site_by_hand_cannot_be_taken_over(handmade: local_site.Site) -> None:
     handmade.write("run.fcgi", RECIPE.format(module="hello").replace("WSGIServer(app)", "WSGIServer(app, umask=0o022)"))
-    text = sites_info.result([status.look_up(handmade.settings(), test=False, log_lines=0)], logs=False)["report"]
+    text = sites_info.result([status.look_up(handmade.settings(), test=False, log_lines=0)], "make {verb} site={name}", logs=False)["report"]
     assert "line 6 gives WSGIServer the argument umask=18" in text
 
 
@@ -226,7 +226,7 @@ def test_status_says_that_a_site_was_taken_over(handmade: local_site.Site) -> No
     handmade.deployed()
     found = status.look_up(handmade.settings(), test=False, log_lines=0)
     assert found.taken_over.endswith("UTC")
-    assert "Taken over" in sites_info.result([found], logs=False)["report"]
+    assert "Taken over" in sites_info.result([found], "make {verb} site={name}", logs=False)["report"]
 
 
 def test_requirements_files_are_read_through(tmp_path: Path) -> None:

@@ -67,8 +67,8 @@ def select(run: Run) -> list[Mapping[str, Any]]:
 def _only_site(run: Run) -> Mapping[str, Any]:
     if not run.site:
         raise SettingError(
-            "Which site? Add -e site=NAME, for example: ansible-playbook deploy.yml -e site=flasky "
-            "(For many sites, list them in the inventory as ocf_flask_sites.)"
+            "Which site? Add -e site=NAME, for example: -e site=flasky\n"
+            "(For many sites, list them in the inventory as ocf_flask_sites. inventory/staff is an example, whose list is empty.)"
         )
     entry = {"name": settings.check_name(run.site)}
     return {**entry, "owner": run.owner} if run.owner else entry
