@@ -218,7 +218,9 @@ def test_status_says_what_a_site_by_hand_is(handmade: local_site.Site) -> None:
 
 def test_status_says_why_a_site_by_hand_cannot_be_taken_over(handmade: local_site.Site) -> None:
     handmade.write("run.fcgi", RECIPE.format(module="hello").replace("WSGIServer(app)", "WSGIServer(app, umask=0o022)"))
-    text = sites_info.result([status.look_up(handmade.settings(), test=False, log_lines=0)], "make {verb} site={name}", logs=False)["report"]
+    text = sites_info.result([status.look_up(handmade.settings(), test=False, log_lines=0)], "make {verb} site={name}", logs=False)[
+        "report"
+    ]
     assert "line 6 gives WSGIServer the argument umask=18" in text
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from . import adopted, environment, places, settings
-from .errors import SettingError, SiteError
+from . import settings
+from .errors import SettingError
 from .release import Manifest
-from .site import Site, with_code
 
-# What makes a release what it is. Where the site lies, and how patiently and with which tools it is deployed, is not part of it.
+# What makes a release what it is.
 _OF_A_RELEASE = (
     *("source", "version", "code_directory", "shared", "app", "release_command", "cron", "packages", "requirements"),
     *("server", "public", "code", "smoke_test"),
 )
+# What else an owner decides. Where a site lies, with which tools and how patiently it is deployed, whoever deploys it says.
+_OF_A_SITE = (*_OF_A_RELEASE, "python", "keep", "url", "urls", "deploy_key", "cron_host")
 
 
 def as_deployed(wanted: settings.Settings, manifest: Manifest) -> settings.Settings:
@@ -21,22 +23,26 @@ def as_deployed(wanted: settings.Settings, manifest: Manifest) -> settings.Setti
 
     :raises SettingError: when its record has something else.
     """
-    given = {key: manifest.settings[key] for key in _OF_A_RELEASE if key in manifest.settings}
-    found = settings.read({"name": wanted.name, **given}, {})
+    found, given = _read(wanted, manifest, _OF_A_RELEASE)
     return replace(wanted, **{key: getattr(found, key) for key in given})
 
 
-def site_as_deployed(site: Site, manifest: Manifest) -> Site:
-    """The site with a release's settings, environment and code.
+def below(wanted: settings.Settings, manifest: Manifest) -> settings.Settings:
+    """The settings with those of a release where they are at their defaults.
 
-    :raises SiteError: when the record cannot be used.
+    :raises SettingError: when its record has something else.
     """
+    found, given = _read(wanted, manifest, _OF_A_SITE)
+    default = settings.Settings(wanted.name)
+    return replace(wanted, **{key: getattr(found, key) for key in given if getattr(wanted, key) == getattr(default, key)})
+
+
+def _read(wanted: settings.Settings, manifest: Manifest, keys: Sequence[str]) -> tuple[settings.Settings, list[str]]:
+    given = [key for key in keys if key in manifest.settings]
     try:
-        wanted = as_deployed(site.settings, manifest)
-        wanted = replace(wanted, env=environment.read(site.places.release(manifest.id)))
-        site = replace(site, settings=wanted, adopted=adopted.recorded(manifest))
-        if wanted.is_managed:
-            return with_code(site, site.places.release(manifest.id) / "app")
-        return with_code(site, places.code_directory(wanted, site.owner, site.places))
+        found = settings.read({"name": wanted.name, **{key: manifest.settings[key] for key in given}}, {})
     except SettingError as error:
-        raise SiteError(f"What the release {manifest.id} says of its settings cannot be used: {error.message}") from None
+        raise SettingError(f"What the release {manifest.id} says of its settings cannot be used: {error.message}") from None
+    # The time limit of a whole run is made of the one that was given.
+    timeout = min(found.smoke_test.timeout, wanted.smoke_test.timeout)
+    return replace(found, smoke_test=replace(found.smoke_test, timeout=timeout)), given

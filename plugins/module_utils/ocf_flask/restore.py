@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 
-from . import archives, cron, deploy, files, live, recorded, release
+from . import archives, cron, deploy, files, live, release
 from .errors import SettingError, SiteError
 from .lock import locked
 from .outcome import WOULD_CHANGE, Outcome
-from .site import Site
+from .site import Site, as_deployed
 
 _SHUT = 0o700
 
@@ -91,7 +91,7 @@ def _test_and_open(site: Site, archive: archives.Archive, manifest: release.Mani
     where, jobs = site.places, cron.recorded(manifest.settings)
     outcome.owner, outcome.url, outcome.directory, outcome.release = site.owner.name, site.url, str(where.site), manifest.id
     outcome.python, outcome.flask = str(manifest.inputs["python"]["version"]), manifest.packages.get("flask", "")
-    outcome.tested = deploy.smoke_tested(recorded.site_as_deployed(site, manifest), where.run_fcgi, outcome)
+    outcome.tested = deploy.smoke_tested(as_deployed(site, manifest), where.run_fcgi, outcome)
     if jobs and cron.is_here(site.settings.cron_host):
         on_error.callback(cron.remove, where, site.settings.name, site.env)
         cron.install(where, site.settings.name, jobs, site.env)

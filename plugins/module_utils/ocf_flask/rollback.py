@@ -12,10 +12,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import code, deploy, explain, files, observe, plan, publish, recorded, release, shared, snapshot, tree
+from . import code, deploy, explain, files, observe, plan, publish, release, shared, snapshot, tree
 from .errors import SettingError, SiteError
 from .outcome import WOULD_CHANGE, Outcome
-from .site import Site
+from .site import Site, as_deployed
 
 
 @dataclass
@@ -38,7 +38,7 @@ def rollback(site: Site, asked: str, outcome: Outcome, *, check: bool) -> None:
     if live is None:
         raise SiteError(f"{site.settings.name} is not deployed, so there is no release to go back to. Type: {site.again('deploy')}")
     target = _target(site, live, asked)
-    then = recorded.site_as_deployed(site, target)
+    then = as_deployed(site, target)
     view = _look(then, target)
     explain.describe(then, view, outcome)
     if target.id == live.id and not _code_changes(then, target):
@@ -74,7 +74,7 @@ def _target(site: Site, live: release.Manifest, asked: str) -> release.Manifest:
         if not named:
             raise SettingError(f"{site.settings.name} has no release {asked!r} that was live. {_choice(there, live)}")
         return named[0]
-    if not live.inputs.get("source") and _code_changes(recorded.site_as_deployed(site, live), live):
+    if not live.inputs.get("source") and _code_changes(as_deployed(site, live), live):
         return live
     older = [one for one in there if release.order(one.id) < release.order(live.id)]
     if not older:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from . import adopted, needs, places, release, vhosts, virtualenv
+from . import adopted, environment, needs, places, recorded, release, vhosts, virtualenv
 from .errors import SettingError
 from .revision import Revision
 from .settings import Settings
@@ -46,7 +46,8 @@ class Kit:
 class Site:
     """``env`` is the environment of tools such as pip, not of the application. ``code`` is the directory with the
     code that is to be deployed: of managed code the live release's, or, of the ``revision``, a staged one. ``adopted``:
-    what it had when it was made by hand, and ``settings`` include. ``is_new``: no release of it is there. ``urls``: those
+    what it had when it was made by hand, and ``settings`` include. ``is_new``: no release of it is there. ``keeps_code``: where its code comes from, only its own
+    record says, and the live release's stays. ``urls``: those
     on virtual hosts, and ``url_notes`` what to know of them."""
 
     settings: Settings
@@ -59,6 +60,7 @@ class Site:
     revision: Revision | None = None
     adopted: adopted.Adopted | None = None
     is_new: bool = False
+    keeps_code: bool = False
     urls: tuple[str, ...] = ()
     url_notes: tuple[str, ...] = ()
 
@@ -100,10 +102,43 @@ def open_site(settings: Settings, kit: Kit) -> Site:
     live = release.last_live(where)
     found = adopted.recorded(live)
     settings = adopted.below(settings, found)
+    keeps_code = False
+    if live and not kit.own_environment:
+        said, settings = settings, _with_record(settings, where, live)
+        keeps_code = settings.is_managed and not said.is_managed
     code = live_code(where, live) if settings.is_managed else places.code_directory(settings, owner, where)
     url = places.public_url(settings, owner)
     others, notes = vhosts.urls(settings, owner, where, url)
-    return Site(settings, kit, owner, where, url, env, code, adopted=found, is_new=live is None, urls=tuple(others), url_notes=tuple(notes))
+    return Site(
+        settings,
+        kit,
+        owner,
+        where,
+        url,
+        env,
+        code,
+        adopted=found,
+        is_new=live is None,
+        keeps_code=keeps_code,
+        urls=tuple(others),
+        url_notes=tuple(notes),
+    )
+
+
+def _with_record(settings: Settings, where: places.Places, live: release.Manifest) -> Settings:
+    """For staff, who do not declare what each owner has: the settings with what the site itself records, its environment too."""
+    settings = recorded.below(settings, live)
+    return replace(settings, env=settings.env or environment.read(where.release(live.id)))
+
+
+def as_deployed(site: Site, manifest: release.Manifest) -> Site:
+    """The site with a release's settings, environment and code.
+
+    :raises SettingError: when the record cannot be used, or the directory of its code is not there any more.
+    """
+    settings = replace(recorded.as_deployed(site.settings, manifest), env=environment.read(site.places.release(manifest.id)))
+    code = site.places.release(manifest.id) / "app" if settings.is_managed else places.code_directory(settings, site.owner, site.places)
+    return replace(site, settings=settings, adopted=adopted.recorded(manifest), code=code)
 
 
 def with_code(site: Site, code: Path) -> Site:

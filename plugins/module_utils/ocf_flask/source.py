@@ -58,11 +58,19 @@ def stage(site: Site, target: Path, store: Path) -> Site:
 
 
 def _wanted(site: Site, brought: Brought) -> Revision:
+    if site.keeps_code:
+        return _unchanged(site)
     if not site.settings.is_repository:
         return _of_directory(site.settings, brought)
     live = recorded(release.last_live(site.places))
     version = git.find(git.remote(site), site.settings.version, live.get("commit", ""))
     return Revision({"repository": git.split(site.settings.source)[0], "version": version.name, "commit": version.commit})
+
+
+def _unchanged(site: Site) -> Revision:
+    """That of the live release."""
+    live = release.last_live(site.places)
+    return Revision(recorded(live), dict(live.inputs["code"]) if live and not site.settings.is_repository else None)
 
 
 def _is_live(revision: Revision, live: release.Manifest | None, app: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -127,11 +127,9 @@ def _describe_release(found: Status, manifest: release.Manifest, where: places.P
 def _as_deployed(wanted: settings.Settings, manifest: release.Manifest) -> settings.Settings:
     """With what the release was deployed with."""
     try:
-        found = recorded.as_deployed(wanted, manifest)
+        return recorded.as_deployed(wanted, manifest)
     except SettingError:
         return wanted
-    # The time limit of the whole look is made of the one that was given.
-    return replace(found, smoke_test=replace(found.smoke_test, timeout=min(found.smoke_test.timeout, wanted.smoke_test.timeout)))
 
 
 def _test(found: Status, wanted: settings.Settings, where: places.Places) -> None:
