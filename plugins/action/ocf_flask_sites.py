@@ -39,9 +39,15 @@ class ActionModule(ActionBase):
             **self._from_here(),
             **self._task.args,
         }
+        directory = arguments.pop("report", "")
         with _without_garbage_collection():
             result.update(self._carry_out(arguments, variables))
         report = result.pop("report", None)
+        if directory and report:
+            verb = str(arguments.get("verb") or ("status" if self._task.action.endswith("_info") else "deploy"))
+            report += _beside("ocf_flask_report").write(
+                directory, variables["inventory_hostname"], verb, result["sites"], check=self._task.check_mode
+            )
         if report:
             several = len(variables.get("ansible_play_hosts_all", [])) > 1
             host = f"{variables['inventory_hostname']}: " if several else ""
@@ -50,14 +56,14 @@ class ActionModule(ActionBase):
             # Ansible prints a failed result whole, and its message twice: what the report has said is not said again.
             failed = [site["name"] for site in result["sites"] if site["state"] == "failed"]
             result["msg"] = f"Failed: {', '.join(failed)}. The report above says why, and what to do."
-            result["sites"] = [{key: site[key] for key in BRIEF} for site in result["sites"]]
+            result["sites"] = [{key: site[key] for key in BRIEF} for site in result["sites"] if site["state"] == "failed"]
             # Made from the module's own message, which it would have Ansible print.
             result.pop("exception", None)
         return result
 
     def _carry_out(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Run the module; once more with what it lacks of the directories on this machine that sites are deployed from."""
-        source = _source()
+        source = _beside("ocf_flask_source")
         arguments["variables"], environments = _conceal(arguments["variables"])
         if "kit" in arguments and environments:
             arguments["environments"] = environments
@@ -144,12 +150,13 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float)) else str(value)
 
 
-def _source() -> Any:
-    """What is to be known of directories on this machine: a file beside this one, which a plain checkout cannot import."""
-    path = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "plugin_utils", "ocf_flask_source.py")
-    spec = importlib.util.spec_from_file_location("ocf_flask_source", path)
+def _beside(name: str) -> Any:
+    """A file of what is to be known on this machine: it lies beside this one, where a plain checkout cannot import it."""
+    path = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "plugin_utils", f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 

@@ -32,6 +32,11 @@ options:
     type: list
     elements: str
     default: []
+  only:
+    description: Of the sites that are listed these alone, each as C(owner/name); empty for all.
+    type: list
+    elements: str
+    default: []
   verb:
     description: What to do with the sites.
     type: str
@@ -208,6 +213,7 @@ def main() -> None:
             "site": {"type": "str", "default": ""},
             "owner": {"type": "str", "default": ""},
             "elsewhere": {"type": "list", "elements": "str", "default": []},
+            "only": {"type": "list", "elements": "str", "default": []},
             "verb": {"type": "str", "choices": list(engine.VERBS), "default": "deploy"},
             "packages": {"type": "list", "elements": "str", "default": []},
             "command": {"type": "str", "default": ""},
@@ -227,7 +233,7 @@ def main() -> None:
     given = module.params
     kit = engine.Kit(**given["kit"], uv=tuple(given["uv"]), again=given["again"])
     variables = engine.with_credentials(engine.put_back(given["variables"], given["environments"]), given["credentials"])
-    run = engine.Run(variables, given["site"], given["owner"], given["elsewhere"])
+    run = engine.Run(variables, given["site"], given["owner"], given["elsewhere"], given["only"])
     try:
         brought = engine.brought(given["sources"], given["archive"])
         missing = engine.missing(run, brought) if given["sources"] and not given["archive"] else []

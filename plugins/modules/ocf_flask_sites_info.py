@@ -30,6 +30,11 @@ options:
     type: list
     elements: str
     default: []
+  only:
+    description: Of the sites that are listed these alone, each as C(owner/name); empty for all.
+    type: list
+    elements: str
+    default: []
   test:
     description: Whether to start each site once more and make a test request, as a deploy does.
     type: bool
@@ -128,6 +133,7 @@ def main() -> None:
             "site": {"type": "str", "default": ""},
             "owner": {"type": "str", "default": ""},
             "elsewhere": {"type": "list", "elements": "str", "default": []},
+            "only": {"type": "list", "elements": "str", "default": []},
             "test": {"type": "bool", "default": False},
             "log_lines": {"type": "int", "default": 1},
             "show": {"type": "str", "choices": ["status", "logs"], "default": "status"},
@@ -136,7 +142,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    run = engine.Run(given["variables"], given["site"], given["owner"], given["elsewhere"])
+    run = engine.Run(given["variables"], given["site"], given["owner"], given["elsewhere"], given["only"])
     try:
         found = engine.execute(run, engine.looking(test=given["test"], log_lines=max(1, given["log_lines"])))
     except engine.SettingError as error:

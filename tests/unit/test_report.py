@@ -132,3 +132,14 @@ def test_a_record_that_has_not_its_form_is_told_from_one_that_has(spoiled: dict[
     assert DONE.is_sound()
     assert Outcome("x").is_sound()
     assert not replace(DONE, **spoiled).is_sound()
+
+
+def test_many_sites_are_counted_and_those_of_interest_are_shown_in_a_table() -> None:
+    failed = Outcome("shop", owner="bob", state=FAILED, error="It broke:", detail="Trace\nValueError: \x1b[2J", seconds=2.34)
+    said = report.lines([replace(DONE, state=UNCHANGED), failed, *[replace(DONE, name=f"s{number}") for number in range(4)]], AGAIN)
+    lines = said.splitlines()
+    assert lines[0] == "6 sites: 1 unchanged, 4 deployed, 1 failed."
+    assert lines[2].split() == ["site", "owner", "result", "seconds"]
+    assert lines[3] == "shop  bob    failed    2.3      It broke: ValueError: \N{REPLACEMENT CHARACTER}[2J"
+    assert len(lines) == 8 and "flasky" not in said
+    assert report.lines([replace(DONE, state=UNCHANGED)] * 5, AGAIN) == "5 sites: 5 unchanged."

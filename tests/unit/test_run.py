@@ -209,3 +209,12 @@ def test_a_place_that_is_refused_is_the_failure_of_its_site(tmp_path: Path) -> N
     (outcome,) = execute(run("flasky", directory=str(tmp_path / "a"), private_directory=str(tmp_path / "a" / "b"), web_root=""), DEPLOYING)
     assert outcome.state == FAILED
     assert "which visitors may reach" in outcome.error
+
+
+def test_only_the_sites_of_a_retry_file_are_selected() -> None:
+    everything = {"sites": [*SITES, {"name": "own"}]}
+    assert selected(**everything) == [(one["name"], one.get("owner", "")) for one in everything["sites"]]
+    again = Run({"ocf_flask_sites": everything["sites"]}, "", "", (), only=("bob/flasky", f"{ME}/own"))
+    assert [(entry["name"], entry.get("owner")) for entry in select(again)] == [("flasky", "bob"), ("own", None)]
+    assert refusal(replace(again, only=("bob/gone",))).startswith("No site matches only=bob/gone.")
+    assert select(replace(again, only=("bob/gone",), elsewhere=("gone",))) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from textwrap import indent
 
@@ -24,18 +25,51 @@ _PARTS = {
 }
 _STEPS = ("directory", "htaccess", "run_fcgi", "virtualenv", "packages")
 _SHOWN = 4
+# Of more sites than these, a run shows a table.
+_IN_FULL = 4
+_COLUMNS = ("site", "owner", "result", "seconds", "")
 
 
 def lines(outcomes: Sequence[Outcome], again: str) -> str:
     """The report of a run. ``again``: the command for a verb and a site, with ``{verb}`` and ``{name}`` for their names."""
+    if len(outcomes) > _IN_FULL:
+        return _overview(outcomes)
     return "\n\n".join(printable(_one(outcome, again)) for outcome in outcomes)
+
+
+def _overview(outcomes: Sequence[Outcome]) -> str:
+    """How many came out how, and a line for each site of which there is something to say."""
+    counted = Counter(one.state for one in outcomes)
+    heading = f"{len(outcomes)} sites: {', '.join(f'{counted[state]} {state}' for state in Outcome.states if counted[state])}."
+    rows = [(one.name, one.owner, one.state, f"{one.seconds:.1f}", _gist(one)) for one in outcomes if one.state != UNCHANGED]
+    return printable("\n".join([heading, *(["", *table(_COLUMNS, rows)] if rows else [])]))
+
+
+def _gist(outcome: Outcome) -> str:
+    """What a staff member wants to read of a site, in one line."""
+    if outcome.state == FAILED:
+        return reason(outcome)
+    packages = outcome.changes.get("packages", [])
+    return some([*outcome.changes.get("virtualenv", []), *packages, *outcome.changes.get("code", [])], _SHOWN)
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells in columns, below their headings."""
+    cells = [[" ".join(printable(cell).split()) for cell in row] for row in (headings, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
+
+
+def reason(record: Record) -> str:
+    """Why a site failed, in one line."""
+    first, *_ = printable(record.error).split("\n")
+    last = next((line.strip() for line in reversed(printable(record.detail).split("\n")) if line.strip()), "")
+    return f"{first}{f' {last}' if first.endswith(':') else ''}"
 
 
 def cause(record: Record) -> str:
     """A failed site in one line."""
-    first, *_ = printable(record.error).split("\n")
-    last = next((line.strip() for line in reversed(printable(record.detail).split("\n")) if line.strip()), "")
-    return f"{printable(record.name)}: {first}{f' {last}' if first.endswith(':') else ''}"
+    return f"{printable(record.name)}: {reason(record)}"
 
 
 def printable(text: str) -> str:

@@ -17,12 +17,14 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 @dataclass(frozen=True)
 class Run:
-    """The sites of this machine that a run is about. ``variables``: all ``ocf_flask_*`` there are, by full name."""
+    """The sites of this machine that a run is about. ``variables``: all ``ocf_flask_*`` there are, by full name. ``only``: of
+    those listed these, each as ``owner/name``."""
 
     variables: Mapping[str, Any]
     site: str
     owner: str
     elsewhere: Sequence[str]
+    only: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,24 @@ def select(run: Run) -> list[Mapping[str, Any]]:
     if not listed and not run.elsewhere:
         return [_only_site(run)]
     entries = _entries(listed or [])
-    default_owner = str(run.variables.get(f"{settings.PREFIX}owner") or "")
+    owners = {id(entry): owner_of(run, entry) for entry in entries}
     chosen = [
         entry
         for entry in entries
-        if (not run.site or entry["name"] == run.site) and (not run.owner or (entry.get("owner") or default_owner) == run.owner)
+        if (not run.site or entry["name"] == run.site)
+        and (not run.owner or owners[id(entry)] == run.owner)
+        and (not run.only or f"{owners[id(entry)]}/{entry['name']}" in run.only)
     ]
-    if chosen or any(name for name in run.elsewhere if run.site in ("", name)):
+    if chosen or (run.only and run.elsewhere) or any(name for name in run.elsewhere if run.site in ("", name)):
         return chosen
     names = ", ".join(sorted({*(str(entry["name"]) for entry in entries), *run.elsewhere}))
-    asked = " ".join(f"{key}={value}" for key, value in (("site", run.site), ("owner", run.owner)) if value)
+    asked = " ".join(f"{key}={value}" for key, value in (("site", run.site), ("owner", run.owner), ("only", ", ".join(run.only))) if value)
     raise SettingError(f"No site matches {asked}. The sites of this inventory: {names}")
+
+
+def owner_of(run: Run, entry: Mapping[str, Any]) -> str:
+    """The account whose site an entry is; without any, the one that this process runs as."""
+    return str(entry.get("owner") or run.variables.get(f"{settings.PREFIX}owner") or places.account("").name)
 
 
 def _only_site(run: Run) -> Mapping[str, Any]:
@@ -101,7 +110,7 @@ def execute(run: Run, verb: Verb[AnyRecord]) -> list[AnyRecord]:
             chosen.append(one)
             records.append(None)
         except SiteError as error:
-            records.append(_failure(verb, str(entry.get("name")), str(entry.get("owner") or ""), error.message))
+            records.append(_failure(verb, str(entry.get("name")), owner_of(run, entry), error.message))
     _check_apart(chosen)
     if any(places.account(one.owner).uid != os.getuid() for one in chosen):
         verb.load()
@@ -166,7 +175,7 @@ def _record(verb: Verb[AnyRecord], answer: Mapping[str, Any] | str, one: setting
         record = None
     if record is None or not record.is_sound():
         return _failure(verb, one.name, one.owner, f"The {verb.name}'s answer has not the form of one.")
-    record.name = one.name
+    record.name, record.owner = one.name, places.account(one.owner).name
     return record
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from textwrap import indent
 
 from .outcome import FAILED
-from .report import cause, failure, printable
+from .report import cause, failure, printable, table
 from .status import ABSENT, DEPLOYED, FOREIGN, Status
 from .words import ago, some
 
@@ -23,11 +23,8 @@ def status(found: Sequence[Status], again: str) -> str:
     """One site in some lines, several in a table and what is wrong with them. ``again`` as for `report.lines`."""
     if len(found) == 1:
         return printable(_one(found[0], again))
-    rows = [_HEADINGS, *map(_row, found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     said = [line for one in found for line in _remarks(one)]
-    return printable("\n".join([*table, *([""] if said else []), *said]))
+    return printable("\n".join([*table(_HEADINGS, [_row(one) for one in found]), *([""] if said else []), *said]))
 
 
 def logs(found: Sequence[Status]) -> str:
