@@ -22,6 +22,9 @@ HOSTS = {
     "virtual host on the site": ("flasky.example.test", ""),
 }
 
+# For a container whose web server is asked, from here and from inside.
+PUBLISHED = ("--publish=127.0.0.1::80", "--add-host=www.example.test:127.0.0.1")
+
 # What users have made by hand; THIS stands for the site's name.
 RECIPE_HTACCESS = """\
 RewriteEngine On
@@ -121,6 +124,28 @@ class Container:
             [*command, playbook, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
         )
         return Deploy(completed.returncode, completed.stdout + completed.stderr)
+
+
+class Host(Container):
+    """A container of the test's own, with the homes and web spaces of the `volumes`."""
+
+    def __init__(self, name: str, volumes: dict[str, str], *options: str) -> None:
+        self.host = self.name = name
+        self.inventory = ["-i", f"{name},", "-c", "community.docker.docker"]
+        for setting in ("ansible_python_interpreter=/usr/bin/python3", "ocf_flask_wheels=/wheels"):
+            self.inventory += ["-e", setting]
+        mounts = [f"--volume={volume}:{path}" for path, volume in volumes.items()]
+        docker("run", "--detach", "--init", f"--name={name}", *mounts, f"--volume={ROOT}/build/wheels:/wheels:ro", *options)
+        self.address = ""
+
+    def await_web_server(self) -> None:
+        """Until the web server of a host that publishes its port answers."""
+        self.address = docker("port", self.name, "80").split()[0]
+        self.shell("until curl --silent --output /dev/null http://www.example.test/; do sleep 0.2; done", "root")
+
+
+def docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 class Site:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hosted import HOSTS, ROOT, Answer, Container, Site
+from hosted import HOSTS, PUBLISHED, ROOT, Answer, Container, Host, Site
 from load import Load
 
 APP = """\
@@ -276,23 +276,6 @@ def test_a_first_deploy_that_the_server_does_not_take_leaves_no_site(site: Site,
     assert "No such file" in site.shell(f"ls {site.directory}", check=False)
 
 
-class Host(Container):
-    """A container of the test's own, with the homes and web spaces of the `volumes`."""
-
-    def __init__(self, name: str, volumes: dict[str, str], *options: str) -> None:
-        self.host = self.name = name
-        self.inventory = ["-i", f"{name},", "-c", "community.docker.docker"]
-        for setting in ("ansible_python_interpreter=/usr/bin/python3", "ocf_flask_wheels=/wheels"):
-            self.inventory += ["-e", setting]
-        mounts = [f"--volume={volume}:{path}" for path, volume in volumes.items()]
-        docker("run", "--detach", "--init", f"--name={name}", *mounts, f"--volume={ROOT}/build/wheels:/wheels:ro", *options)
-        self.address = ""
-
-
-def docker(*arguments: str) -> str:
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True, timeout=60).stdout
-
-
 @pytest.fixture(name="two_hosts")
 def _two_hosts(container: Container) -> Iterator[tuple[Host, Host]]:
     """A web server, and a login host of another Debian release: each has a Python that the other lacks."""
@@ -300,10 +283,8 @@ def _two_hosts(container: Container) -> Iterator[tuple[Host, Host]]:
     volumes = {f"/{name}": f"{container.name}-two-{name}" for name in ("home", "services")}
     names = f"{container.name}-web", f"{container.name}-login"
     try:
-        published = ["--publish=127.0.0.1::80", "--add-host=www.example.test:127.0.0.1", f"ocf-flask-test:{container.host}"]
-        web = Host(names[0], volumes, *published)
-        web.address = docker("port", web.name, "80").split()[0]
-        web.shell("until curl --silent --output /dev/null http://www.example.test/; do sleep 0.2; done", "root")
+        web = Host(names[0], volumes, *PUBLISHED, f"ocf-flask-test:{container.host}")
+        web.await_web_server()
         # On the same network, so that it finds the web server by its name.
         login = Host(names[1], volumes, f"--network=container:{web.name}", f"ocf-flask-test:{other}", "sleep", "600")
         yield web, login
