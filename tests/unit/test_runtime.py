@@ -412,6 +412,26 @@ def test_a_cookie_path_that_the_app_sets_is_kept(make_site: MakeSite) -> None:
     assert "Path=/own" in cookie_of(site.ask("/"))
 
 
+REMEMBER = """
+@app.route("/remember")
+def remember():
+    # As flask_login.LoginManager._set_cookie does.
+    response = app.make_response("")
+    response.set_cookie("remember_token", "1", path=app.config.get("REMEMBER_COOKIE_PATH", "/"))
+    return response
+"""
+
+
+def test_flask_logins_cookie_is_confined_too(make_site: MakeSite) -> None:
+    site = make_site(FLASK.format(settings="") + REMEMBER)
+    site.start()
+    assert cookie_of(site.ask("/remember")).endswith(f"Path={PREFIX}")
+    assert cookie_of(site.ask("/remember", SCRIPT_NAME="/run.fcgi", REDIRECT_URL="/remember")).endswith("Path=/")
+    own = make_site(FLASK.format(settings="app.config['REMEMBER_COOKIE_PATH'] = '/own'") + REMEMBER)
+    own.start()
+    assert cookie_of(own.ask("/remember")).endswith("Path=/own") and f"Path={PREFIX}" in cookie_of(own.ask("/"))
+
+
 def test_flasks_own_log_reaches_the_owner(flask_site: Site) -> None:
     assert flask_site.ask("/log").body == b"logged"
     assert flask_site.ask("/fail").status == 500

@@ -571,6 +571,10 @@ class FileWrapper:
         return iter(lambda: self._file.read(self._size), b"")
 
 
+# Where Flask has the path of its session's cookie, and Flask-Login that of the one that logs in again.
+COOKIE_PATHS = ("SESSION_COOKIE_PATH", "REMEMBER_COOKIE_PATH")
+
+
 class Application:
     """The site's app as every server runs it.
 
@@ -586,7 +590,7 @@ class Application:
         self._errors = errors
         flask = sys.modules.get("flask")
         self._config: Any = app.config if flask is not None and isinstance(app, flask.Flask) else None
-        self._cookie_path: str | None = None
+        self._cookie_paths: dict[str, str] = {}
         self._process = os.getpid()
 
     def __call__(self, environ: Environ, start: Start) -> Generator[bytes, None, None]:
@@ -631,16 +635,16 @@ class Application:
         return [release.encode() + b"\n"]
 
     def _confine_cookie(self, environ: Environ) -> None:
-        """Keep Flask's session from the other sites on a shared host name.
+        """Keep Flask's session, and Flask-Login's, from the other sites on a shared host name.
 
         One process can answer for several hosts, so it is set for each request.
         """
         config = self._config
         if config is None or config.get("APPLICATION_ROOT") not in (None, "/"):
             return
-        if config.get("SESSION_COOKIE_PATH") == self._cookie_path:
-            self._cookie_path = environ["SCRIPT_NAME"] or "/"
-            config["SESSION_COOKIE_PATH"] = self._cookie_path
+        for name in COOKIE_PATHS:
+            if config.get(name) == self._cookie_paths.get(name):
+                config[name] = self._cookie_paths[name] = environ["SCRIPT_NAME"] or "/"
 
     def _pass_on(self, result: Any, response: Response) -> Generator[bytes, None, None]:
         if isinstance(result, (str, bytes)):
