@@ -53,7 +53,12 @@ class Connection(http.client.HTTPConnection):
 class Answer:
     status: int
     headers: http.client.HTTPMessage
-    text: str
+    body: bytes
+    url: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ class Container:
         try:
             connection.request(method, path, body, headers={"Host": host, **{k.replace("_", "-"): v for k, v in headers.items()}})
             response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read().decode("utf-8", "replace"))
+            return Answer(response.status, response.headers, response.read(), f"http://{host}{path}")
         finally:
             connection.close()
 

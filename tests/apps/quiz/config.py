@@ -1,0 +1,1 @@
+SECRET_KEY = "the quiz of the spring term"
