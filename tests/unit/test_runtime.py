@@ -432,6 +432,14 @@ def test_flask_logins_cookie_is_confined_too(make_site: MakeSite) -> None:
     assert cookie_of(own.ask("/remember")).endswith("Path=/own") and f"Path={PREFIX}" in cookie_of(own.ask("/"))
 
 
+def test_an_app_run_without_a_guard_is_ignored(make_site: MakeSite) -> None:
+    after = '@app.route("/cli")\ndef cli():\n    import os\n    return os.environ.get("FLASK_RUN_FROM_CLI", "not set")\n'
+    site = make_site(FLASK.format(settings="") + f"\n\napp.run(port=0)\n{after}")
+    site.start()
+    assert site.ask("/cli").body == b"not set"
+    assert "Ignoring a call to 'app.run()'" in site.log_text()
+
+
 def test_flasks_own_log_reaches_the_owner(flask_site: Site) -> None:
     assert flask_site.ask("/log").body == b"logged"
     assert flask_site.ask("/fail").status == 500

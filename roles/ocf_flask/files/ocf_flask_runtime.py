@@ -1306,7 +1306,7 @@ def listening_socket() -> socket.socket | None:
 def start_application(name: str, site: Site, errors: ErrorStream) -> Application:
     """The app, in its environment. Raises what it raises when it is imported."""
     prepare_environment(site)
-    with without_collections():
+    with without_collections(), ignoring_app_run():
         return Application(load(name), site, errors)
 
 
@@ -1329,6 +1329,24 @@ def without_collections() -> Iterator[None]:
         gc.freeze()
         if gc.get_threshold()[0] == NEVER:
             gc.set_threshold(*thresholds)
+
+
+@contextlib.contextmanager
+def ignoring_app_run() -> Iterator[None]:
+    """Import as ``flask run`` does: an ``app.run()`` that no ``__name__`` guards would never return.
+
+    Flask then ignores it, and says so in the log (``Flask.run``).
+    """
+    name = "FLASK_RUN_FROM_CLI"
+    given = os.environ.get(name)
+    os.environ[name] = "true"
+    try:
+        yield
+    finally:
+        if given is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = given
 
 
 def close_inherited_descriptors() -> None:
