@@ -140,7 +140,8 @@ def test_a_python_that_does_not_run_is_answered_with_those_that_do(wish: str) ->
     with pytest.raises(SettingError) as caught:
         virtualenv.find_interpreter(wish, env=ENV)
     assert caught.value.message.startswith(f"ocf_flask_python is {wish!r}, and no such Python runs on this machine. This machine has 3.")
-    assert caught.value.message.endswith("in /usr/bin. Type for example: -e ocf_flask_python=/usr/bin/python3")
+    running = re.search(r"3\.\d+\.\d+ \((/\S+)\)\. Type for example: -e ocf_flask_python=(/\S+)$", caught.value.message)
+    assert running and running[1] == running[2] == os.path.realpath(SYSTEM)
 
 
 def fake(directory: Path, name: str, version: str) -> Path:

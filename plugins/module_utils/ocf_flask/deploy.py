@@ -264,13 +264,16 @@ def _make_virtualenv(site: Site, view: observe.View, target: Path) -> None:
 def build_virtualenv(site: Site, view: observe.View, target: Path, scratch: Path, start: Path | None = None) -> None:
     """Install what the plan says. ``scratch`` is a directory for what is needed meanwhile; ``start`` as for `virtualenv.build`."""
     settings = site.settings
+    locked = {virtualenv.requirement_name(line) for line in site.needs.locked}
     uv = "" if settings.uv == "none" else virtualenv.find_uv((site.expand(settings.uv), *site.kit.uv), env=site.env)
     order = virtualenv.Order(
         interpreter=view.wanted.interpreter,
         packages=(*view.wanted.packages, *(f"{name}=={version}" if version else name for name, version in view.plan.by_hand.items())),
         files=site.needs.files,
-        pins=view.plan.pins,
-        hashed=requirements.have_hashes(site.needs.reached),
+        locked=site.needs.locked,
+        # What a lock has is held by it alone.
+        pins={name: version for name, version in view.plan.pins.items() if name not in locked},
+        hashed=requirements.have_hashes(site.needs.reached) or any(" --hash=" in line for line in site.needs.locked),
         source=virtualenv.Source(site.expand(settings.wheels), settings.index),
     )
     tools = virtualenv.Tools(

@@ -175,10 +175,10 @@ def _relative(site: Site, path: Path) -> str:
 
 
 def _requirements(site: Site) -> dict[str, str]:
-    """The digest of each file that decides about packages; of ``pyproject.toml`` no more than its dependencies."""
+    """The digest of each file that decides about packages; of ``pyproject.toml`` and ``uv.lock`` no more than what they ask for."""
     found = {_relative(site, path): files.digest(path.read_bytes()) for path in site.needs.reached}
-    if site.needs.dependencies:
-        found[_relative(site, site.code / "pyproject.toml")] = files.digest("\n".join(site.needs.dependencies).encode())
+    if site.needs.stated and site.needs.declared:
+        found[_relative(site, site.needs.stated)] = files.digest("\n".join(site.needs.declared).encode())
     return found
 
 
@@ -208,7 +208,8 @@ def _wanted(site: Site, htaccess_content: bytes, starter: bool, live: release.Ma
             "cron": {job.name: f"{job.schedule} {job.command}" for job in site.settings.cron},
         },
         packages=(*packages, *site.needs.dependencies),
-        declared=_declared((*packages, *site.needs.dependencies), site.needs.files),
+        # What the owner installed of the code itself is nothing to carry over: each release has it.
+        declared=_declared((*packages, *site.needs.declared, site.needs.project.name), site.needs.files),
         htaccess=htaccess_content,
         env=site.settings.env,
         cron=cron.lines(site.places, site.settings.cron) if _crontab_is_ours(site, live) else None,

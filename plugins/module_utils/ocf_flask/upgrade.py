@@ -99,6 +99,12 @@ def _code_notes(view: observe.View) -> list[str]:
 
 
 def _held(site: Site, packages: Sequence[str]) -> list[str]:
+    locked = {virtualenv.requirement_name(line) for line in site.needs.locked}
+    if locked and (not packages or not locked.isdisjoint(map(virtualenv.normalize, packages))):
+        return [
+            f"{site.needs.stated} decides about versions. For newer ones, type where your project is: uv lock --upgrade. "
+            f"Then: {site.again('deploy')}"
+        ]
     if packages and site.needs.files:
         return [f"Newer versions than these, if there are any, {site.needs.files[0].name} or another package does not allow"]
     return []

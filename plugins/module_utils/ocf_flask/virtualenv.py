@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import process
+from . import process, pyproject
 from .errors import SettingError, SiteError
 from .settings import PYTHON_RANGE
 
@@ -21,6 +21,8 @@ _NOT_IN_VENV = (
     *(".gitignore", "CACHEDIR.TAG"),
 )
 OLDEST_PYTHON = (3, 9)
+# As a range, in which the machine's own comes first.
+_ANY = ">=3"
 _COMPARED = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "!=": operator.ne}
 _PYTHON_DIRECTORIES = ("/usr/bin", "/usr/local/bin")
 _ASK = "import os, sys; print('%d.%d.%d' % sys.version_info[:3], os.path.realpath(getattr(sys, '_base_executable', '') or sys.executable))"
@@ -37,35 +39,46 @@ class Interpreter:
     file: str = field(default="", compare=False)
 
 
-def find_interpreter(wanted: str, *, env: Mapping[str, str], known: Interpreter | None = None) -> Interpreter:
+def find_interpreter(
+    wanted: str, *, env: Mapping[str, str], known: Interpreter | None = None, required: str = "", by: Path = Path()
+) -> Interpreter:
     """The interpreter of a setting: a version, a path, or empty for the machine's ``python3``.
 
     Of a range such as ``>=3.10,<3.13`` the machine's ``python3`` if it fits, else the newest that does.
 
+    :param required: what the project asks for (``requires-python``), in the file ``by``; empty when it does not.
     :param known: one that ran before. Where the candidate is the very same file, it is not started again.
     :raises SettingError: when there is none that runs, with those that this machine has.
     """
-    for candidate in _candidates(wanted, env):
+    for candidate in _candidates(wanted or (_ANY if required else ""), env):
         found = known if known and _is_same(candidate, known) else _ask(candidate, env)
-        if found is None or not _is_version(found.version, wanted):
+        if found is None or not _is_version(found.version, wanted) or not pyproject.allows(required, found.version):
             continue
         if tuple(map(int, found.version.split(".")[:2])) < OLDEST_PYTHON:
-            raise SettingError(
-                f"ocf_flask_python is {wanted!r}, Python {found.version}: sites need Python {'.'.join(map(str, OLDEST_PYTHON))} or newer. {_known()}"
-            )
+            what = f"{_asked(wanted, required, by)}, Python {found.version}"
+            raise SettingError(f"{what}: sites need Python {'.'.join(map(str, OLDEST_PYTHON))} or newer. {_known(required, env)}")
         return found
-    what = f"ocf_flask_python is {wanted!r}, and no such Python runs on this machine" if wanted else "No python3 runs on this machine"
-    raise SettingError(f"{what}. {_known()}")
+    what = f"{_asked(wanted, required, by)}, and no such Python runs" if wanted or required else "No python3 runs"
+    raise SettingError(f"{what} on this machine. {_known(required, env)}")
+
+
+def _asked(wanted: str, required: str, by: Path) -> str:
+    asked = [f"{by} asks for Python {required} (requires-python)"] if required else []
+    return " and ".join([*asked, *([f"ocf_flask_python is {wanted!r}"] if wanted else [])])
 
 
 def _candidates(wanted: str, env: Mapping[str, str]) -> list[str]:
     if wanted.startswith("/"):
         return [wanted]
-    directories = [directory for directory in dict.fromkeys([*_PYTHON_DIRECTORIES, *env.get("PATH", "").split(":")]) if directory]
+    directories = _directories(env)
     if _is_range(wanted):
         return [f"{directory}/python3" for directory in directories] + _versioned(directories)
     name = f"python{'.'.join(wanted.replace('python', '').split('.')[:2]) or '3'}"
     return [path for directory in directories if os.access(path := f"{directory}/{name}", os.X_OK)]
+
+
+def _directories(env: Mapping[str, str]) -> list[str]:
+    return [directory for directory in dict.fromkeys([*_PYTHON_DIRECTORIES, *env.get("PATH", "").split(":")]) if directory]
 
 
 def _versioned(directories: Sequence[str]) -> list[str]:
@@ -124,10 +137,20 @@ def _is_version(version: str, wanted: str) -> bool:
     return wanted.startswith("/") or f"{version}.".startswith(f"{number}." if number else "3.")
 
 
-def _known() -> str:
-    names = [name for name in os.listdir("/usr/bin") if re.fullmatch(r"python3\.\d+", name)]
-    there = ", ".join(name.replace("python", "") for name in sorted(names, key=lambda name: int(name.rpartition(".")[2])))
-    return f"This machine has {there or 'none'} in /usr/bin. Type for example: -e ocf_flask_python=/usr/bin/python3"
+def _known(required: str, env: Mapping[str, str]) -> str:
+    """The Pythons that run, each once, and what to type; a stand-in for one that is not installed (pyenv's) does not run."""
+    directories = _directories(env)
+    candidates = [*(f"{directory}/python3" for directory in directories), *_versioned(directories)]
+    asked = [_ask(path, env) for path in {os.path.realpath(path): path for path in candidates if os.access(path, os.X_OK)}.values()]
+    running = {one.path: one for one in asked if one}.values()
+    if not running:
+        return "This machine has none. As root, type: apt install python3 python3-venv."
+    there = sorted(running, key=lambda one: [int(number) for number in one.version.split(".")])
+    fitting = [one.path for one in there if pyproject.allows(required, one.version)]
+    todo = (
+        f"Type for example: -e ocf_flask_python={fitting[-1]}" if fitting else "If the app runs with one of these, change requires-python"
+    )
+    return f"This machine has {', '.join(f'{one.version} ({one.path})' for one in there)}. {todo}"
 
 
 def normalize(name: str) -> str:
@@ -193,7 +216,8 @@ class Order:
     """What a virtualenv is made of.
 
     ``packages`` and ``files``: requirements and requirements files, as pip takes them. ``pins``: versions
-    to stay with where the requirements allow it, by name. ``hashed``: the files have hashes.
+    to stay with where the requirements allow it, by name. ``locked``: the lines of one more requirements file.
+    ``hashed``: the files have hashes.
     """
 
     interpreter: Interpreter
@@ -202,6 +226,7 @@ class Order:
     pins: Mapping[str, str]
     source: Source
     hashed: bool = False
+    locked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -245,7 +270,11 @@ def build(target: Path, order: Order, tools: Tools, start: Path | None = None) -
     wanted = Path(tools.scratch, "requirements.in")
     wanted.write_text("".join(f"{package}\n" for package in order.packages))
     requirements: list[str | Path] = ["-r", wanted]
-    for file in order.files:
+    files = order.files
+    if order.locked:
+        files = (*files, Path(tools.scratch, "locked.txt"))
+        files[-1].write_text("".join(f"{line}\n" for line in order.locked))
+    for file in files:
         requirements += ["-r", file]
     if order.hashed:
         _build_hashed(target, order, wanted, requirements[2:], tools)

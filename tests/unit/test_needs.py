@@ -1,0 +1,309 @@
+"""What a site's code asks for: locked versions, a Python, the code itself as a package, and what is said when it cannot be had."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+
+from local_site import APP, Site
+from ocf_flask import pyproject, sites, uv_lock, virtualenv
+from ocf_flask.errors import SettingError
+from ocf_flask.outcome import Outcome
+from test_virtualenv import ENV, fake, uv, wheel
+
+TOOLS = pytest.mark.parametrize("tool", ["", "none"], ids=["uv", "pip"])
+PROJECT = '[project]\nname = "Shop-App"\nversion = "0.3"\ndependencies = [{0}]\n'
+# As uv writes it: a package in two versions, one that an extra of another needs, a cycle, one for another system, groups and extras of the
+# project's own, one from a repository.
+LOCK = """\
+version = 1
+revision = 3
+requires-python = ">=3.9"
+resolution-markers = ["python_full_version >= '3.12'", "python_full_version < '3.12'"]
+
+[[package]]
+name = "shop-app"
+version = "0.1.0"
+source = { editable = "." }
+dependencies = [
+    { name = "lib", extra = ["fast"], marker = "python_full_version < '3.14'" },
+    { name = "tool" },
+]
+
+[package.optional-dependencies]
+mail = [{ name = "mailer" }]
+
+[package.dev-dependencies]
+dev = [{ name = "checker" }]
+
+[package.metadata]
+requires-dist = [
+    { name = "lib", extras = ["fast"], marker = "python_full_version < '3.14'", specifier = ">=1,<3" },
+    { name = "mailer", marker = "extra == 'mail'" },
+    { name = "tool" },
+]
+provides-extras = ["mail"]
+
+[[package]]
+name = "lib"
+version = "1.5"
+source = { registry = "https://pypi.org/simple" }
+dependencies = [{ name = "loop", marker = "sys_platform == 'linux'" }, { name = "winlib", marker = "sys_platform == 'win32'" }]
+
+[package.optional-dependencies]
+fast = [
+    { name = "speed", version = "1.0", source = { registry = "https://pypi.org/simple" }, marker = "python_full_version < '3.12'" },
+    { name = "speed", version = "2.0", source = { registry = "https://pypi.org/simple" }, marker = "python_full_version >= '3.12'" },
+]
+
+[[package]]
+name = "loop"
+version = "1.0"
+source = { registry = "https://pypi.org/simple" }
+dependencies = [{ name = "lib" }, { name = "tool" }]
+
+[[package]]
+name = "speed"
+version = "1.0"
+source = { registry = "https://pypi.org/simple" }
+
+[[package]]
+name = "speed"
+version = "2.0"
+source = { registry = "https://pypi.org/simple" }
+dependencies = [{ name = "winlib" }]
+
+[[package]]
+name = "tool"
+version = "2.0"
+source = { git = "https://example.edu/tool?subdirectory=py&rev=main#0123456789abcdef0123456789abcdef01234567" }
+
+[[package]]
+name = "winlib"
+version = "1.0"
+source = { registry = "https://pypi.org/simple" }
+
+[[package]]
+name = "mailer"
+version = "1.0"
+source = { registry = "https://pypi.org/simple" }
+
+[[package]]
+name = "checker"
+version = "1.0"
+source = { registry = "https://pypi.org/simple" }
+"""
+DEPENDENCIES = ("lib[fast] >=1, <3 ; python_version < '3.14'", "Tool")
+
+
+@pytest.fixture(name="shelf")
+def _shelf(site: Site, wheels: Path, tmp_path: Path) -> Path:
+    """The wheels of Flask, and lib and tool in the versions 1.0 and 2.0; the site has an app and no requirements file."""
+    shutil.copytree(wheels, tmp_path / "shelf")
+    for name in ("lib", "tool"):
+        for version in ("1.0", "2.0"):
+            wheel(tmp_path / "shelf", name, version)
+    site.base["wheels"] = str(tmp_path / "shelf")
+    site.write("flaskyapplication.py", APP.format("hello"))
+    return tmp_path / "shelf"
+
+
+def lock(site: Site, shelf: Path, *arguments: str) -> None:
+    """What a student types."""
+    if not uv():
+        pytest.skip("there is no uv: pip install -r requirements-test.txt")
+    command = [uv(), "lock", "--quiet", "--no-index", "--find-links", str(shelf), "--python", sys.executable, *arguments]
+    subprocess.run(command, cwd=site.web, check=True, env={**ENV, "UV_CACHE_DIR": str(shelf.parent / "cache")})
+
+
+def versions(outcome: Outcome) -> set[str]:
+    return {change for change in outcome.changes["packages"] if change.startswith(("lib", "tool", "shop"))}
+
+
+# A lock -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Path:
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "shop-app"\nversion = "0.1.0"\ndependencies = {list(DEPENDENCIES)!r}\n')
+    (tmp_path / "uv.lock").write_text(LOCK)
+    return tmp_path / "uv.lock"
+
+
+def chosen(lines: list[str], **environment: str) -> set[str]:
+    """The packages that pip would take of a requirements file."""
+    wanted = (Requirement(line) for line in lines)
+    here = {**default_environment(), **environment}
+    return {f"{one.name} {one.specifier}{one.url or ''}" for one in wanted if one.marker is None or one.marker.evaluate(here)}
+
+
+@pytest.mark.parametrize(("python", "platform"), [("3.11.2", "linux"), ("3.13.1", "linux"), ("3.13.1", "win32"), ("3.14.0", "linux")])
+def test_of_a_lock_the_same_is_taken_as_by_uv_itself(locked: Path, python: str, platform: str) -> None:
+    if not uv():
+        pytest.skip("there is no uv: pip install -r requirements-test.txt")
+    command = [uv(), "export", "--frozen", "--quiet", "--no-emit-project", "--no-dev", "--no-hashes", "--no-header", "--no-annotate"]
+    theirs = subprocess.run(command, cwd=locked.parent, check=True, capture_output=True, text=True, env=ENV).stdout.splitlines()
+    ours, required = uv_lock.read(locked, DEPENDENCIES)
+    environment = {"python_full_version": python, "python_version": python.rpartition(".")[0], "sys_platform": platform}
+    assert chosen(list(ours), **environment) == chosen(theirs, **environment) != set()
+    assert required == ">=3.9"
+
+
+def test_a_lock_of_other_dependencies_is_refused_with_what_differs(locked: Path) -> None:
+    for dependencies, other in (
+        (("lib[fast]>=1,<3", "tool", "flask-login"), "(flask-login)"),
+        (("lib[fast]>=2,<3", "tool"), "(lib<3,>=1, lib<3,>=2)"),
+        (("lib>=1,<3",), "(tool)"),
+    ):
+        with pytest.raises(SettingError) as caught:
+            uv_lock.read(locked, dependencies)
+        assert other in caught.value.message and caught.value.message.endswith("uv lock")
+    uv_lock.read(locked, ("lib (>=1,<3)", "tool"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("version = 1\n", "version = 2\n", "is of version 2, and a deploy reads version 1"),
+        ('source = { editable = "." }', 'source = { editable = "packages/shop" }', "has no project of the directory"),
+        (
+            '{ git = "https://example.edu/tool?',
+            '{ directory = "libs/tool", x = "',
+            "from the directory or file 'libs/tool'. Write the packages",
+        ),
+        ('name = "winlib"\nversion', 'name = "other"\nversion', "is not what uv writes"),
+        ("[[package]]", "[[package", "cannot be read"),
+    ],
+)
+def test_a_lock_that_cannot_be_used_says_what_to_type(locked: Path, old: str, new: str, message: str) -> None:
+    locked.write_text(LOCK.replace(old, new, 1))
+    with pytest.raises(SettingError, match=message):
+        uv_lock.read(locked, DEPENDENCIES)
+
+
+@TOOLS
+def test_a_locked_site_gets_the_locked_versions_until_the_lock_changes(site: Site, shelf: Path, tool: str) -> None:
+    site.write("pyproject.toml", PROJECT.format('"flask", "lib==1.0", "tool"'))
+    lock(site, shelf)
+    site.write("pyproject.toml", PROJECT.format('"flask", "lib", "tool"'))
+    lock(site, shelf)
+    assert versions(site.deployed(uv=tool)) == {"lib 1.0 installed", "tool 2.0 installed"}
+    before = site.state()
+    assert site.deploy(uv=tool).state == "unchanged"
+    held = sites.upgrade(site.settings(uv=tool), site.kit, sites.Asked())
+    assert held.state == "unchanged" and any(
+        "uv lock --upgrade. Then: ansible-playbook playbooks/deploy.yml" in note for note in held.notes
+    )
+    assert site.state() == before
+    lock(site, shelf, "--upgrade")
+    planned = site.deploy(check=True, uv=tool)
+    assert any(change.endswith("uv.lock changed") for change in planned.changes["packages"]) and planned.changes["code"] == [
+        "uv.lock changed"
+    ]
+    assert versions(site.deployed(uv=tool)) == {"lib 1.0 -> 2.0"}
+    assert site.deploy(uv=tool).state == "unchanged"
+
+
+@TOOLS
+def test_a_lock_is_held_against_the_settings_and_what_it_lacks_is_installed_beside_it(site: Site, shelf: Path, tool: str) -> None:
+    site.write("pyproject.toml", PROJECT.format('"lib"'))
+    lock(site, shelf)
+    text = (site.web / "uv.lock").read_text()
+    site.write("uv.lock", text.replace('version = "2.0"', 'version = "1.0"').replace("lib-2.0", "lib-1.0"))
+    assert {"lib 1.0 installed", "tool 2.0 installed"} <= set(site.deployed(uv=tool, packages=["tool"]).changes["packages"])
+    done = site.deploy(uv=tool, packages=["lib>=2"])
+    assert done.state == "failed" and "could not be installed" in done.error
+
+
+@TOOLS
+def test_the_hashes_of_a_lock_are_demanded(site: Site, shelf: Path, tool: str) -> None:
+    site.write("pyproject.toml", PROJECT.format('"lib"'))
+    lock(site, shelf)
+    path = shelf / "lib-2.0-py3-none-any.whl"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    text = (site.web / "uv.lock").read_text()
+    assert "lib-2.0-py3-none-any.whl" in text
+    entry = f'{{ url = "https://example.edu/{path.name}", hash = "sha256:{digest}" }}'
+    site.write("uv.lock", text.replace(f'{{ path = "{path}" }}', entry))
+    assert digest in (site.web / "uv.lock").read_text()
+    assert versions(site.deployed(uv=tool)) == {"lib 2.0 installed"}
+    site.write("uv.lock", (site.web / "uv.lock").read_text().replace(digest, "0" * 64))
+    done = site.deploy(uv=tool)
+    assert done.state == "failed" and digest in done.detail
+
+
+def test_requirements_txt_goes_first_unless_pyproject_is_chosen(site: Site, shelf: Path) -> None:
+    site.write("pyproject.toml", PROJECT.format('"lib"'))
+    site.write("requirements.txt", "tool\n")
+    assert versions(site.deployed()) == {"tool 2.0 installed"}
+    assert versions(site.deployed(requirements="pyproject.toml")) == {"tool 2.0 removed", "lib 2.0 installed"}
+    done = site.deploy(requirements="backend/pyproject.toml")
+    assert done.state == "failed" and f"there is no file {site.web}/backend/pyproject.toml" in done.error
+
+
+# A Python ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("requires", "fitting", "others"),
+    [
+        ("", "3.9.0 3.14.1", ""),
+        (">=3.10", "3.10.0 3.13.1", "3.9.19"),
+        (">=3.9,<3.13", "3.9.0 3.12.9", "3.8.1 3.13.0"),
+        (">= 3.10.2, != 3.11.*", "3.10.2 3.12.0", "3.10.1 3.11.0 3.11.9"),
+        ("~=3.10", "3.10.0 3.13.5", "3.9.9"),
+        ("~=3.10.4", "3.10.4 3.10.9", "3.10.3 3.11.0"),
+        ("==3.11.*", "3.11.0 3.11.9", "3.1.1 3.12.0"),
+        ("==3.11.2,!=3.11.4", "3.11.2", "3.11.3"),
+        (">3.11", "3.11.1 3.12.0", "3.11.0"),
+        ("<=3.11", "3.11.0", "3.11.1"),
+        (">=3.13.0rc1,<4.0", "3.13.0", "3.12.9"),
+    ],
+)
+def test_requires_python_is_compared_as_pip_does(requires: str, fitting: str, others: str) -> None:
+    assert [one for one in (fitting + " " + others).split() if pyproject.allows(requires, one)] == fitting.split()
+
+
+def test_a_python_is_looked_for_that_the_project_and_the_setting_allow(tmp_path: Path) -> None:
+    for minor in ("96", "97", "98"):
+        fake(tmp_path, f"python3.{minor}", f"3.{minor}.1")
+    env = {**ENV, "PATH": str(tmp_path)}
+
+    def find(wanted: str, required: str) -> str:
+        return virtualenv.find_interpreter(wanted, env=env, required=required, by=Path("pyproject.toml")).version
+
+    assert find("", ">=3.9") == virtualenv.find_interpreter("", env=ENV).version
+    assert find("", ">=3.90,<3.98") == "3.97.1"
+    assert find("<3.97", ">=3.90") == find("3.96", ">=3.90") == "3.96.1"
+    with pytest.raises(SettingError) as caught:
+        find("3.96", ">=3.97")
+    assert caught.value.message.startswith(
+        "pyproject.toml asks for Python >=3.97 (requires-python) and ocf_flask_python is '3.96', and no such"
+    )
+    assert caught.value.message.endswith(f"Type for example: -e ocf_flask_python={tmp_path}/python3.98")
+
+
+def test_only_pythons_that_run_are_named_when_none_fits(site: Site, shelf: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake(tmp_path / "bin", "python3.97", "3.97.1")
+    shim = tmp_path / "bin" / "python3.98"
+    shim.write_text("#!/bin/sh\necho 'pyenv: python3.98: command not found'\nexit 127\n")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin")
+    site.base["python"] = ""
+    site.write("pyproject.toml", PROJECT.format("") + 'requires-python = ">=3.99"\n')
+    done = site.deploy()
+    assert done.error.startswith(
+        f"{site.web}/pyproject.toml asks for Python >=3.99 (requires-python), and no such Python runs on this machine."
+    )
+    assert f"3.97.1 ({tmp_path}/bin/python3.97)" in done.error and "3.98" not in done.error
+    assert done.error.endswith("If the app runs with one of these, change requires-python")
+    assert not site.private.exists()
+    site.write("pyproject.toml", PROJECT.format("") + 'requires-python = "^3.11"\n')
+    assert "requires-python is '^3.11'. It takes versions" in site.deploy().error
