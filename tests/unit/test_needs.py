@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
 from local_site import APP, Site
-from ocf_flask import pyproject, sites, uv_lock, virtualenv
+from ocf_flask import pyproject, requirements, sites, uv_lock, virtualenv
 from ocf_flask.errors import SettingError
 from ocf_flask.outcome import Outcome
-from test_virtualenv import ENV, fake, uv, wheel
+from test_virtualenv import ENV, fake, output, uv, wheel
 
 TOOLS = pytest.mark.parametrize("tool", ["", "none"], ids=["uv", "pip"])
 PROJECT = '[project]\nname = "Shop-App"\nversion = "0.3"\ndependencies = [{0}]\n'
+BUILD_SYSTEM = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
 # As uv writes it: a package in two versions, one that an extra of another needs, a cycle, one for another system, groups and extras of the
 # project's own, one from a repository.
 LOCK = """\
@@ -307,3 +310,110 @@ def test_only_pythons_that_run_are_named_when_none_fits(site: Site, shelf: Path,
     assert not site.private.exists()
     site.write("pyproject.toml", PROJECT.format("") + 'requires-python = "^3.11"\n')
     assert "requires-python is '^3.11'. It takes versions" in site.deploy().error
+
+
+# The code itself --------------------------------------------------------------------------------------------------
+
+SHOP = """\
+import importlib.metadata
+from flask import Flask
+
+def create_app():
+    app = Flask(__name__)
+    app.route("/")(lambda: "{0} " + importlib.metadata.version("shop-app"))
+    return app
+
+def main():
+    print("{0}", __file__)
+"""
+
+
+def shop(directory: Path, greeting: str, more: str = '[project.scripts]\nshop = "shop:main"\n') -> None:
+    (directory / "src" / "shop" / "static").mkdir(parents=True, exist_ok=True)
+    (directory / "src" / "shop" / "__init__.py").write_text(SHOP.format(greeting))
+    (directory / "src" / "shop" / "static" / "style.css").write_text("p {}")
+    (directory / "pyproject.toml").write_text(PROJECT.format('"flask"') + more + BUILD_SYSTEM)
+
+
+def managed(site: Site, directory: Path, **more: Any) -> Outcome:
+    return site.deployed(source=str(directory), app="shop:create_app()", **more)
+
+
+def said(site: Site, identity: str, *command: str) -> str:
+    return output(site.private / "releases" / identity / "venv" / "bin" / command[0], *command[1:])
+
+
+def test_each_release_imports_its_own_code_from_src_though_its_virtualenv_is_a_clone(site: Site, wheels: Path, tmp_path: Path) -> None:
+    shop(tmp_path, "one")
+    done = managed(site, tmp_path)
+    assert done.tested["status"] == 200 and not any("shop" in change for change in done.changes["packages"])
+    shop(tmp_path, "two", '[project.scripts]\nsale = "shop:main"\n[project.entry-points."flask.commands"]\nsale = "shop:main"\n')
+    managed(site, tmp_path)
+    shop(tmp_path, "three", '[project.scripts]\nsale = "shop:main"\n')
+    managed(site, tmp_path, packages=["flask-login"])
+    one, two, three = site.releases()
+    for identity, word, script in ((one, "one", "shop"), (two, "two", "sale"), (three, "three", "sale")):
+        assert said(site, identity, script) == f"{word} {site.private}/releases/{identity}/app/src/shop/__init__.py\n"
+        code = "import importlib.metadata as m; print(m.version('shop-app'), *(e.name for e in m.entry_points(group='flask.commands')))"
+        assert said(site, identity, "python", "-c", code).split()[:1] == ["0.3"]
+    assert "sale" in said(site, two, "python", "-c", code) and "sale" not in said(site, three, "python", "-c", code)
+    assert not (site.private / "releases" / two / "venv" / "bin" / "shop").exists()
+    assert (site.web / "static" / "style.css").read_text() == "p {}"
+    assert site.deploy(source=str(tmp_path), app="shop:create_app()", packages=["flask-login"]).state == "unchanged"
+    assert sites.upgrade(
+        site.settings(source=str(tmp_path), app="shop:create_app()", packages=["flask-login"]),
+        site.kit,
+        sites.Asked(brought=site.brought(str(tmp_path))),
+    ).state == "unchanged"  # fmt: skip
+
+
+def test_edited_in_place_the_site_runs_what_is_in_src(site: Site, shelf: Path) -> None:
+    (site.web / "flaskyapplication.py").unlink()
+    shop(site.web, "one")
+    assert "It seems to be shop:create_app()" in site.deploy().error
+    site.deployed(app="shop:create_app()")
+    shop(site.web, "another")
+    assert site.deploy(check=True, app="shop:create_app()").changes["code"] == ["src/shop/__init__.py changed"]
+    assert output(site.web / "venv" / "bin" / "shop") == f"another {site.web}/src/shop/__init__.py\n"
+    assert b"src/shop/static" in (site.web / ".htaccess").read_bytes()
+    assert "src/shop/static/style.css" not in os.listdir(site.web)
+
+
+def test_without_a_build_system_src_is_importable_all_the_same_and_without_pyproject_too(site: Site, shelf: Path) -> None:
+    site.write("src/flaskyapplication.py", APP.format("hello"))
+    (site.web / "flaskyapplication.py").unlink()
+    assert site.deployed().tested["status"] == 200
+    site.write("src/__init__.py", "")
+    assert "there is no module 'flaskyapplication'" in site.deploy().error, "then src is a package"
+
+
+def test_what_pip_installed_of_the_project_itself_is_not_carried_over_as_a_package_of_an_index(site: Site, shelf: Path) -> None:
+    shop(site.web, "one")
+    site.deployed()
+    wheel(shelf, "shop_app", "0.3")
+    output(site.web / "venv" / "bin" / "pip", "install", "--quiet", "--no-index", "--find-links", str(shelf), "shop_app")
+    (shelf / "shop_app-0.3-py3-none-any.whl").unlink()
+    done = site.deployed(packages=["lib"])
+    assert not any("by hand, and kept" in note for note in done.notes)
+
+
+@pytest.mark.parametrize("line", ["-e .", "."])
+@TOOLS
+def test_a_directory_among_the_requirements_is_built_anew_for_each_release(
+    site: Site, shelf: Path, tmp_path: Path, tool: str, line: str
+) -> None:
+    project = tmp_path / "project"
+    shop(project, "one")
+    (project / "requirements.txt").write_text(f"flask\n{line}\n")
+    managed(site, project, uv=tool)
+    shop(project, "two")
+    managed(site, project, uv=tool)
+    for identity, word in zip(site.releases(), ("one", "two")):
+        assert said(site, identity, "python", "-c", "import shop; shop.main()").startswith(f"{word} {site.private}/releases/{identity}/")
+
+
+def test_directories_are_told_from_packages(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "requirements.txt").write_text("-e .[dev]\n--editable=./lib ; python_version > '3'\nlib\n-r other.txt\n./x.whl\n")
+    found = requirements.directories([tmp_path / "requirements.txt"], ["flask", "./lib"], tmp_path)
+    assert found == ["./lib", ".", "./lib"]

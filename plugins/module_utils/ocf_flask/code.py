@@ -34,13 +34,13 @@ def package_static(directory: Path, module: str) -> str:
     """The directory, relative to the given one, of an app's own static files when the app is a package or in one.
 
     Flask takes it from beside the module (``Flask.root_path``), and gives its files the URL ``static/``. Empty for a
-    module that lies in the directory itself, whose ``static/`` has that URL anyway, and for one that is not there.
+    module that lies in the directory itself, whose ``static/`` has that URL anyway, and for one that is not there. A package
+    in ``src/`` is found too.
     """
     parts = module.split(".")
-    for package in (parts, parts[:-1]):
-        path = "/".join(package)
+    for path in ("/".join(one) for one in (parts, parts[:-1], ["src", *parts], ["src", *parts[:-1]])):
         if (
-            path
+            path not in ("", "src")
             and os.path.isfile(Path(directory, path, "__init__.py"))
             and os.path.realpath(Path(directory, path)) == f"{directory}/{path}"
         ):

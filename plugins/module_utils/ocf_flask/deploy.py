@@ -27,6 +27,7 @@ from . import (
     files,
     live,
     observe,
+    package,
     permissions,
     plan,
     publish,
@@ -185,6 +186,7 @@ def _new_release(site: Site, view: observe.View, outcome: Outcome, on_error: Exi
     on_error.callback(_remove_unless_live, site, path)
     site = _put_code(site, view, path, outcome, on_error)
     _make_virtualenv(site, view, path / "venv")
+    package.install(path, site.code_directory(identity), site.needs.project)
     (path / "runtime").mkdir(mode=0o700)
     files.write_new(path / "runtime" / "ocf_flask_runtime.py", site.kit.runtime.encode(), 0o600)
     files.write_new(path / "runtime" / "ocf_flask_command.py", site.kit.command.encode(), 0o600)
@@ -255,10 +257,20 @@ def _remove_unless_live(site: Site, path: Path) -> None:
 
 def _make_virtualenv(site: Site, view: observe.View, target: Path) -> None:
     present = site.places.release(view.live.id) / "venv" if view.live else None
+    directories = requirements.directories(site.needs.reached, view.wanted.packages, site.code)
+    if directories:
+        # What a virtualenv has of a directory is of that time, or leads there: to another release's code.
+        present = None
     if present and view.plan.virtualenv == plan.CLONE and virtualenv.is_whole(present):
         virtualenv.clone(present, target)
         return
-    build_virtualenv(site, view, target, site.places.temporary, start=present if view.plan.virtualenv == plan.UPDATE else None)
+    # What setuptools leaves behind would pass for code.
+    left = [path for one in directories if not (path := site.code / one / "build").exists()]
+    try:
+        build_virtualenv(site, view, target, site.places.temporary, start=present if view.plan.virtualenv == plan.UPDATE else None)
+    finally:
+        for path in left:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def build_virtualenv(site: Site, view: observe.View, target: Path, scratch: Path, start: Path | None = None) -> None:

@@ -138,7 +138,7 @@ def _needs_starter(site: Site) -> bool:
 
     :raises SiteError: when there is other code, and the setting does not say what of it is the app.
     """
-    candidates = (site.code / f"{STARTER_MODULE}.py", site.code / STARTER_MODULE)
+    candidates = [site.code / below / name for below in ("", "src") for name in (f"{STARTER_MODULE}.py", STARTER_MODULE)]
     if site.settings.is_managed or site.settings.module != STARTER_MODULE or any(os.path.lexists(path) for path in candidates):
         return False
     others = [name for name in code.find(site.code) if name.endswith(".py")] if site.code.is_dir() else []

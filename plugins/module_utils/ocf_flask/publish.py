@@ -169,7 +169,7 @@ def _wanted(site: Site, known: Mapping[str, str] | None) -> dict[str, str]:
     """
     settings, root = site.settings, os.path.realpath(site.code)
     expression = re.compile(templates.public_expression((_STATIC, *settings.public)))
-    own = _package_static(Path(root), settings.module)
+    own = code.package_static(Path(root), settings.module)
     shared = [name.rstrip("/") for name in settings.shared] if settings.is_managed else []
     found: dict[str, str] = {}
     for inside, outside in [("", ""), *([(f"{own}/", _STATIC)] if own else [])]:
@@ -184,13 +184,6 @@ def _wanted(site: Site, known: Mapping[str, str] | None) -> dict[str, str]:
             ):
                 found.setdefault(target, real)
     return dict(sorted(found.items()))
-
-
-def _package_static(directory: Path, module: str) -> str:
-    """As `code.package_static`, also in a src layout."""
-    found = code.package_static(directory, module)
-    below = "" if found else code.package_static(directory / "src", module)
-    return found or (f"src/{below}" if below else "")
 
 
 def _walk(root: str, below: str, public: tuple[str, ...] | None) -> Iterator[str]:

@@ -48,6 +48,13 @@ def named(file: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
     return found - {""}
 
 
+def directories(files: Sequence[Path], packages: Sequence[str], code: Path) -> list[str]:
+    """The directories that are asked for as packages, such as ``.`` and ``-e ./lib``."""
+    asked = [*packages, *(line for file in files for line in lines(file))]
+    paths = (re.sub(r"^(-e|--editable)[\s=]*|(\[[^\]]*\])?\s*(;.*)?$", "", one.strip()) for one in asked)
+    return [path for path in paths if virtualenv.requirement_name(path) == "" and path and (code / path).is_dir()]
+
+
 def _follow(file: Path, parents: tuple[Path, ...], found: dict[Path, None]) -> None:
     if file in parents:
         chain = " -> ".join(str(one) for one in (*parents[parents.index(file) :], file))
