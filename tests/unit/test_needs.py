@@ -222,7 +222,10 @@ def test_a_lock_is_held_against_the_settings_and_what_it_lacks_is_installed_besi
     site.write("uv.lock", text.replace('version = "2.0"', 'version = "1.0"').replace("lib-2.0", "lib-1.0"))
     assert {"lib 1.0 installed", "tool 2.0 installed"} <= set(site.deployed(uv=tool, packages=["tool"]).changes["packages"])
     done = site.deploy(uv=tool, packages=["lib>=2"])
-    assert done.state == "failed" and "could not be installed" in done.error
+    assert (
+        done.state == "failed"
+        and f"correct lib==1.0 in {site.web}/pyproject.toml (then type: uv lock), or lib>=2 in ocf_flask_packages" in done.error
+    )
 
 
 @TOOLS
@@ -239,7 +242,7 @@ def test_the_hashes_of_a_lock_are_demanded(site: Site, shelf: Path, tool: str) -
     assert versions(site.deployed(uv=tool)) == {"lib 2.0 installed"}
     site.write("uv.lock", (site.web / "uv.lock").read_text().replace(digest, "0" * 64))
     done = site.deploy(uv=tool)
-    assert done.state == "failed" and digest in done.detail
+    assert done.state == "failed" and "correct lib==2.0 in" in done.error and digest in done.detail
 
 
 def test_requirements_txt_goes_first_unless_pyproject_is_chosen(site: Site, shelf: Path) -> None:
@@ -417,3 +420,39 @@ def test_directories_are_told_from_packages(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("-e .[dev]\n--editable=./lib ; python_version > '3'\nlib\n-r other.txt\n./x.whl\n")
     found = requirements.directories([tmp_path / "requirements.txt"], ["flask", "./lib"], tmp_path)
     assert found == ["./lib", ".", "./lib"]
+
+
+# What cannot be had -----------------------------------------------------------------------------------------------
+
+
+@TOOLS
+@pytest.mark.parametrize(
+    ("lines", "correct", "reasons"),
+    [
+        ("flask\nflask-logni>=1  # sessions\n", "flask-logni>=1 in", ["flask-logni"]),
+        ("flask==3.1.3\nclick==8.0.4\n", "flask==3.1.3 or click==8.0.4 in", ["click>=8.1.3", "click==8.0.4"]),
+        ("lib==9\n", "lib==9 in", ["lib==9"]),
+        ("later\n", "later in", [">=3.99"]),
+        ("lib==1.0 --hash=sha256:" + "0" * 64 + "\n", "lib==1.0 in", ["0" * 64, "lib==1.0"]),
+    ],
+    ids=["typo", "conflict", "version", "python", "hash"],
+)
+def test_the_resolvers_reason_is_given_with_the_line_to_correct(
+    site: Site, shelf: Path, tool: str, lines: str, correct: str, reasons: list[str]
+) -> None:
+    import zipfile
+
+    wheel(shelf, "later", "1.0")
+    with zipfile.ZipFile(shelf / "later-1.0-py3-none-any.whl", "w") as file:
+        file.writestr("later-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: later\nVersion: 1.0\nRequires-Python: >=3.99\n")
+        file.writestr("later-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("later-1.0.dist-info/RECORD", "")
+    site.write("requirements.txt", lines)
+    done = site.deploy(uv=tool)
+    path = f"{site.web}/requirements.txt"
+    assert done.error.startswith(f"The packages could not be installed: correct {correct} {path}."), done.error
+    assert done.error.endswith("pip says:" if tool else "uv says:")
+    assert ("need another Python than 3" in done.error) == (lines == "later\n"), done.detail
+    for reason in reasons:
+        assert reason in done.detail
+    assert "Collecting" not in done.detail and "requirements.in" not in done.detail and len(done.detail.splitlines()) < 12, done.detail

@@ -7,6 +7,7 @@ as the site's owner. What was made or changed is taken back on any error.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -26,6 +27,7 @@ from . import (
     explain,
     files,
     live,
+    needs,
     observe,
     package,
     permissions,
@@ -286,6 +288,7 @@ def build_virtualenv(site: Site, view: observe.View, target: Path, scratch: Path
         # What a lock has is held by it alone.
         pins={name: version for name, version in view.plan.pins.items() if name not in locked},
         hashed=requirements.have_hashes(site.needs.reached) or any(" --hash=" in line for line in site.needs.locked),
+        asked=_asked(site),
         source=virtualenv.Source(site.expand(settings.wheels), settings.index),
     )
     tools = virtualenv.Tools(
@@ -297,6 +300,15 @@ def build_virtualenv(site: Site, view: observe.View, target: Path, scratch: Path
         deadline=time.monotonic() + settings.timeouts.build,
     )
     virtualenv.build(target, order, tools, start=start)
+
+
+def _asked(site: Site) -> tuple[tuple[str, str, str], ...]:
+    lines = [(line, str(file)) for file in site.needs.reached for line in requirements.lines(file)]
+    also = " (then type: uv lock)" if site.needs.locked else ""
+    lines += [(line, f"{site.needs.stated.with_name(needs.PYPROJECT)}{also}") for line in site.needs.declared if site.needs.stated]
+    lines += [(one, "ocf_flask_packages") for one in site.settings.packages]
+    named = ((virtualenv.requirement_name(line), re.split(r" (?:--hash|;)", line)[0].strip(), where) for line, where in lines)
+    return tuple(one for one in named if one[0])
 
 
 def _test(site: Site, path: Path, outcome: Outcome) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import process, pyproject
+from . import process, pyproject, resolver
 from .errors import SettingError, SiteError
 from .settings import PYTHON_RANGE
 
@@ -217,7 +217,7 @@ class Order:
 
     ``packages`` and ``files``: requirements and requirements files, as pip takes them. ``pins``: versions
     to stay with where the requirements allow it, by name. ``locked``: the lines of one more requirements file.
-    ``hashed``: the files have hashes.
+    ``hashed``: the files have hashes. ``asked``: of each package its name, its line, and what has that (see `resolver.about`).
     """
 
     interpreter: Interpreter
@@ -227,6 +227,7 @@ class Order:
     source: Source
     hashed: bool = False
     locked: tuple[str, ...] = ()
+    asked: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -289,12 +290,15 @@ def build(target: Path, order: Order, tools: Tools, start: Path | None = None) -
     if completed.returncode and order.pins:
         pins = (_reconcile_with_uv if tools.uv else _reconcile_with_pip)(target, requirements, order, tools)
         completed = _install(target, requirements, pins, order.source, tools)
-    _check(completed, tools)
+    _check(completed, order, tools)
 
 
-def _check(completed: process.Completed, tools: Tools) -> None:
+def _check(completed: process.Completed, order: Order, tools: Tools) -> None:
     if completed.returncode:
-        raise SiteError(f"The packages could not be installed. {'uv' if tools.uv else 'pip'} says:", completed.output)
+        listed = {str(tools.scratch / "requirements.in"): order.packages, str(tools.scratch / "locked.txt"): order.locked}
+        why = resolver.reason(completed.output, listed)
+        what = resolver.about(why, order.asked, order.interpreter.version)
+        raise SiteError(f"The packages could not be installed{what} {'uv' if tools.uv else 'pip'} says:", why)
 
 
 def _build_hashed(target: Path, order: Order, wanted: Path, files: Sequence[str | Path], tools: Tools) -> None:
@@ -303,12 +307,12 @@ def _build_hashed(target: Path, order: Order, wanted: Path, files: Sequence[str 
     The files name exact versions, to which the rest is held.
     """
     _create(target, order.interpreter, tools)
-    _check(_install(target, ["--require-hashes", *files], {}, order.source, tools), tools)
+    _check(_install(target, ["--require-hashes", *files], {}, order.source, tools), order, tools)
     exact = installed(target)
     completed = _install(target, ["-r", wanted], {**order.pins, **exact}, order.source, tools)
     if completed.returncode and order.pins:
         completed = _install(target, ["-r", wanted], exact, order.source, tools)
-    _check(completed, tools)
+    _check(completed, order, tools)
 
 
 def is_whole(venv: Path) -> bool:
@@ -388,7 +392,8 @@ def _install(target: Path, requirements: Sequence[str | Path], pins: Mapping[str
     if pins:
         arguments += ["-c", _write_pins(Path(tools.scratch, "pins.txt"), pins)]
     python = target / "bin" / "python"
-    command: tuple[str | Path, ...] = (python, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--compile")
+    # Not quiet: pip would not say what conflicts.
+    command: tuple[str | Path, ...] = (python, "-m", "pip", "install", "--progress-bar", "off", "--no-cache-dir", "--compile")
     if tools.uv:
         # A cache beside the virtualenv lets uv link instead of copy, and goes with the scratch directory.
         cache = ("--cache-dir", tools.scratch / "uv")
