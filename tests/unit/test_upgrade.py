@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from local_site import APP, Site
-from ocf_flask import sites
+from ocf_flask import deploy, release, sites
 from ocf_flask.outcome import Outcome
-from test_virtualenv import wheel
+from test_source import Project
+from test_virtualenv import output, wheel
 
 
 @pytest.fixture(name="shelf")
@@ -31,8 +33,10 @@ def newer(shelf: Path) -> None:
         wheel(shelf, name, "2.0")
 
 
-def run(site: Site, *packages: str, check: bool = False, **more: str) -> Outcome:
-    return sites.upgrade(site.settings(**more), site.kit, sites.Asked(packages=packages), check)
+def run(site: Site, *packages: str, check: bool = False, **more: Any) -> Outcome:
+    source = more.get("source", "")
+    brought = site.brought(source) if source.startswith("/") else sites.Brought()
+    return sites.upgrade(site.settings(**more), site.kit, sites.Asked(brought, packages), check)
 
 
 @pytest.mark.parametrize("uv", ["", "none"])
@@ -146,3 +150,62 @@ def test_a_pyproject_that_cannot_be_used_ends_the_deploy_first(site: Site, shelf
     done = site.deploy()
     assert done.state == "failed" and message in done.error
     assert not site.private.exists()
+
+
+@pytest.mark.parametrize("kind", ["directory", "repository"])
+def test_managed_code_gets_newer_packages_in_a_release_of_its_own_revision(site: Site, shelf: Path, tmp_path: Path, kind: str) -> None:
+    project = Project(tmp_path)
+    commit = project.push(**{"requirements.txt": "lib\n"})
+    source = str(project.tree) if kind == "directory" else project.url
+    site.deployed(source=source)
+    newer(shelf)
+    before = site.state()
+    assert run(site, source=source, check=True).changes["packages"] == ["lib 1.0 -> 2.0"]
+    assert site.state() == before
+    done = run(site, source=source)
+    assert done.state == "upgraded" and done.changes["packages"] == ["lib 1.0 -> 2.0"], (done.error, done.detail)
+    assert "code" not in done.changes and not any("goes along" in note for note in done.notes)
+    live = (site.private / "current").resolve()
+    assert (live / "app" / "requirements.txt").read_text() == "lib\n" and str(live / "app") in (site.web / "run.fcgi").read_text()
+    assert site.deploy(source=source).state == run(site, source=source).state == "unchanged"
+    wheel(shelf, "lib", "3.0")
+    assert project.push(**{"flaskyapplication.py": APP.format("two")}) != commit
+    done = run(site, source=source)
+    assert done.state == "upgraded" and any("goes along" in note for note in done.notes) and done.changes["packages"] == ["lib 2.0 -> 3.0"]
+    assert "two" in (site.private / "current" / "app" / "flaskyapplication.py").read_text()
+
+
+@pytest.mark.parametrize("uv", ["", "none"])
+def test_what_was_installed_by_hand_is_upgraded_only_when_it_is_named(site: Site, shelf: Path, uv: str) -> None:
+    site.write("requirements.txt", "tool\n")
+    site.deployed(uv=uv)
+    output(site.web / "venv" / "bin" / "pip", "install", "--quiet", "--no-index", "--find-links", str(shelf), "lib")
+    site.deployed(uv=uv)
+    newer(shelf)
+    assert run(site, uv=uv).changes["packages"] == ["tool 1.0 -> 2.0"]
+    wheel(shelf, "tool", "3.0")
+    done = run(site, "lib", uv=uv)
+    assert done.state == "upgraded" and done.changes["packages"] == ["lib 1.0 -> 2.0"], (done.error, done.detail)
+    live = release.read((site.private / "current").resolve())
+    assert live and live.by_hand == {"lib": "2.0"}
+    assert site.deploy(uv=uv).state == "unchanged"
+
+
+def test_newer_versions_are_tried_where_there_is_room_and_nothing_of_that_stays(
+    site: Site, shelf: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    site.deployed()
+    tried: list[Path] = []
+    build = deploy.build_virtualenv
+
+    def recorded(one: Any, view: Any, target: Path, *more: Any, **named: Any) -> None:
+        tried.append(target)
+        build(one, view, target, *more, **named)
+
+    monkeypatch.setattr(deploy, "build_virtualenv", recorded)
+    monkeypatch.delenv("TMPDIR", raising=False)
+    run(site, check=True)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    run(site, check=True)
+    assert [str(path.parents[1]) for path in tried] == ["/var/tmp", str(tmp_path)]
+    assert not any(path.parent.exists() for path in tried)

@@ -6,6 +6,7 @@ check mode, change nothing.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -67,7 +68,9 @@ def upgrade(site: Site, packages: Sequence[str], outcome: Outcome, *, check: boo
 
 def _newest(site: Site, view: observe.View) -> dict[str, str]:
     """What an installation would give at this moment, tried out of the way."""
-    with tempfile.TemporaryDirectory(prefix="ocf-flask-") as scratch:
+    # Where there is room: /tmp may lie in memory.
+    place = site.env.get("TMPDIR") or ("/var/tmp" if os.access("/var/tmp", os.W_OK) else None)
+    with tempfile.TemporaryDirectory(prefix="ocf-flask-", dir=place) as scratch:
         deploy.build_virtualenv(site, view, Path(scratch, "venv"), Path(scratch))
         return virtualenv.installed(Path(scratch, "venv"))
 
