@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 # What pip says of its work, and its advice, which is for those who call it themselves.
 _NOISE = re.compile(
-    r"\s*(Looking in|Collecting|Processing|Obtaining|Downloading|Using cached|Requirement already|Ignoring|Discarding|Preparing|Getting req"
+    r"\s*(Looking in|Collecting|Processing|Obtaining|Downloading|Using cached|Requirement already|Ignoring|Discarding|Preparing|Getting req|Checking"
     r"|Installing|Building|Created|Stored|Successfully|Attempting|Found existing|Uninstalling|Running command|INFO:|WARNING: The candidate"
     r"|Reason for being yanked|To fix this you could|\d\. (loosen|remove) |ERROR: ResolutionImpossible|note: |\[notice\]).*"
 )
@@ -45,5 +45,5 @@ def about(why: str, asked: Sequence[tuple[str, str, str]], python: str) -> str:
     if re.search(r"different [Pp]ython|(depends? on|requires?|satisfy) Python", why):
         found += f" Some versions need another Python than {python}, which ocf_flask_python chooses."
     if re.search(r"subprocess-exited-with-error|Failed to build", why):
-        found += f" There is no wheel of it for Python {python} here, and it cannot be compiled: take a version or a package that has one."
+        found += f" Building it failed; a version, or another package, that has a wheel for Python {python} needs no building."
     return found
