@@ -24,7 +24,7 @@ def find(directory: Path, also: tuple[str, ...] = ()) -> dict[str, str]:
     """The files that count as code, each with the SHA-256 of its content, by path relative to the directory.
 
     These are ``*.py``, what lies below a ``templates`` directory, requirements files, ``pyproject.toml``,
-    and what the patterns of ``also`` name. Links to directories are not followed, and a file that cannot
+    ``uv.lock``, and what the patterns of ``also`` name. Links to directories are not followed, and a file that cannot
     be read is left to the application to complain about.
     """
     return dict(sorted((name, tree.digest(Path(directory, name))) for name in _walk(directory, "", also)))
