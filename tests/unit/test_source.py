@@ -517,9 +517,15 @@ def test_the_app_is_told_where_and_runs_in_its_project(site: Site, project: Proj
 
 def test_a_src_layout_keeps_its_instance_directory_and_its_static_files_too(site: Site, project: Project) -> None:
     project.push(**{"src/shop/__init__.py": APP.format("x"), "src/shop/static/a.css": "a"})
-    site.deployed(source=project.url, app="shop:app", smoke_test={"mode": "none"})
+    site.deployed(source=project.url, app="shop:app")
     assert code(site)["src/instance"] == "-> ../../../../shared/instance"
     assert (site.web / "static/a.css").read_text() == "a"
+    for name in ("src/shop/app.db", "src/uploads/2026/a.jpg"):
+        (live(site) / "app" / name).parent.mkdir(parents=True, exist_ok=True)
+        (live(site) / "app" / name).write_text("rows")
+    project.push(**{"src/shop/__init__.py": APP.format("two")})
+    error = site.deploy(source=project.url, app="shop:app").error
+    assert "ocf_flask_shared: [instance/, src/shop/app.db, src/uploads/]." in error, "never a directory that has code"
 
 
 # Static files.

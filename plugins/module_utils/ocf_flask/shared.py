@@ -73,13 +73,20 @@ def refuse_loss(site: Site, app: Path, known: Iterable[str]) -> None:
     wanted = [name for name, _ in names(site, app)]
     found = written(app, known, wanted)
     if found:
-        top = sorted({name if "/" not in name else name.split("/")[0] + "/" for name in found})
+        top = sorted({_apart(name, set(known)) for name in found})
         setting = ", ".join([*site.settings.shared, *(name for name in top if name.rstrip("/") not in wanted)])
         raise SiteError(
             f"The application wrote {some(found)} beside its code, and a new release would not have it.\n"
             f"To keep it for every release: ocf_flask_shared: [{setting}]. It is then copied to {site.places.shared}.\n"
             f"What nobody needs, delete: it is in {app}"
         )
+
+
+def _apart(name: str, known: set[str]) -> str:
+    """The outermost directory of a file's that has no code in it, as the setting takes it; the file itself where there is none."""
+    parts = name.split("/")
+    above = (f"{'/'.join(parts[:count])}/" for count in range(1, len(parts)))
+    return next((one for one in above if not any(path.startswith(one) for path in known)), name)
 
 
 def loose_notes(site: Site, app: Path, known: Iterable[str]) -> list[str]:
