@@ -245,6 +245,14 @@ def test_the_hashes_of_a_lock_are_demanded(site: Site, shelf: Path, tool: str) -
     assert done.state == "failed" and "correct lib==2.0 in" in done.error and digest in done.detail
 
 
+def test_a_password_in_a_url_is_not_shown_with_the_line_to_correct(site: Site, shelf: Path) -> None:
+    site.write("requirements.txt", "lib @ http://alice:hunter2@localhost:9/lib-1.0-py3-none-any.whl\n")
+    site.base["timeouts"] = {"build": 30}
+    done = site.deploy()
+    assert f"correct lib @ http://localhost:9/lib-1.0-py3-none-any.whl in {site.web}/requirements.txt" in done.error
+    assert "hunter2" not in done.error + done.detail
+
+
 def test_requirements_txt_goes_first_unless_pyproject_is_chosen(site: Site, shelf: Path) -> None:
     site.write("pyproject.toml", PROJECT.format('"lib"'))
     site.write("requirements.txt", "tool\n")

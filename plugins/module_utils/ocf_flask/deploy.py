@@ -278,15 +278,15 @@ def _make_virtualenv(site: Site, view: observe.View, target: Path) -> None:
 def build_virtualenv(site: Site, view: observe.View, target: Path, scratch: Path, start: Path | None = None) -> None:
     """Install what the plan says. ``scratch`` is a directory for what is needed meanwhile; ``start`` as for `virtualenv.build`."""
     settings = site.settings
-    locked = {virtualenv.requirement_name(line) for line in site.needs.locked}
+    settled_elsewhere = {virtualenv.normalize(site.needs.project.name), *map(virtualenv.requirement_name, site.needs.locked)}
     uv = "" if settings.uv == "none" else virtualenv.find_uv((site.expand(settings.uv), *site.kit.uv), env=site.env)
     order = virtualenv.Order(
         interpreter=view.wanted.interpreter,
         packages=(*view.wanted.packages, *(f"{name}=={version}" if version else name for name, version in view.plan.by_hand.items())),
         files=site.needs.files,
         locked=site.needs.locked,
-        # What a lock has is held by it alone.
-        pins={name: version for name, version in view.plan.pins.items() if name not in locked},
+        # What a lock has is held by it alone, and the project is of the version that its code says.
+        pins={name: version for name, version in view.plan.pins.items() if name not in settled_elsewhere},
         hashed=requirements.have_hashes(site.needs.reached) or any(" --hash=" in line for line in site.needs.locked),
         asked=_asked(site),
         source=virtualenv.Source(site.expand(settings.wheels), settings.index),
@@ -307,7 +307,9 @@ def _asked(site: Site) -> tuple[tuple[str, str, str], ...]:
     also = " (then type: uv lock)" if site.needs.locked else ""
     lines += [(line, f"{site.needs.stated.with_name(needs.PYPROJECT)}{also}") for line in site.needs.declared if site.needs.stated]
     lines += [(one, "ocf_flask_packages") for one in site.settings.packages]
-    named = ((virtualenv.requirement_name(line), re.split(r" (?:--hash|;)", line)[0].strip(), where) for line, where in lines)
+    # Without hashes, markers, and what may be a password in a URL.
+    shown = ((re.sub(r"//[^/\s]*@", "//", re.split(r" (?:--hash|;)", line)[0]).strip(), where) for line, where in lines)
+    named = ((virtualenv.requirement_name(line), line, where) for line, where in shown)
     return tuple(one for one in named if one[0])
 
 

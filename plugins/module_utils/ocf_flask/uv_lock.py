@@ -92,7 +92,7 @@ def _line(file: Path, package: Mapping[str, Any], ways: Sequence[frozenset[str]]
 
 
 def _hashes(package: Mapping[str, Any]) -> list[str]:
-    files = [package.get("sdist", {}), *package.get("wheels", [])] if "registry" in package["source"] else []
+    files = [package.get("sdist", {}), *package.get("wheels", [])] if "git" not in package["source"] else []
     return [one["hash"] for one in files if "hash" in one]
 
 
