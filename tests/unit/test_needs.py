@@ -258,6 +258,7 @@ def test_requirements_txt_goes_first_unless_pyproject_is_chosen(site: Site, shel
     site.write("requirements.txt", "tool\n")
     assert versions(site.deployed()) == {"tool 2.0 installed"}
     assert versions(site.deployed(requirements="pyproject.toml")) == {"tool 2.0 removed", "lib 2.0 installed"}
+    assert site.deploy(requirements="uv.lock").state == "unchanged", "a lock is one of the project's"
     done = site.deploy(requirements="backend/pyproject.toml")
     assert done.state == "failed" and f"there is no file {site.web}/backend/pyproject.toml" in done.error
 

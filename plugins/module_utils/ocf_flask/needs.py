@@ -11,6 +11,7 @@ from .errors import SettingError
 from .settings import Settings
 
 PYPROJECT = "pyproject.toml"
+LOCK = "uv.lock"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def read(settings: Settings, owner: places.Account, code: Path, env: Mapping[str
         files = () if file is None else (file,)
         interpreter = virtualenv.find_interpreter(settings.python, env=env, known=known)
         return Needs(interpreter, files, requirements.reached(files), project=package)
-    project, lock = pyproject.read(file), file.with_name("uv.lock")
+    project, lock = pyproject.read(file), file.with_name(LOCK)
     locked, python = uv_lock.read(lock, project.dependencies) if lock.is_file() else ((), "")
     required = ",".join(dict.fromkeys(one for one in (project.python, python) if one))
     interpreter = virtualenv.find_interpreter(settings.python, env=env, known=known, required=required, by=file)
@@ -63,6 +64,8 @@ def _file(settings: Settings, owner: places.Account, code: Path) -> Path | None:
     if not wanted:
         return next((path for name in ("requirements.txt", PYPROJECT) if (path := code / name).is_file()), None)
     path = code / places.absolute(wanted, owner)
+    if path.name == LOCK:
+        path = path.with_name(PYPROJECT)
     if not path.is_file():
         raise SettingError(f"ocf_flask_requirements is {wanted!r}, and there is no file {path}. Name one, relative to {code}, or none.")
     return path

@@ -316,7 +316,9 @@ def _read(name: str, reader: _Reader) -> Settings:
         cron_host=reader.text("cron_host", "", re.compile(r"[A-Za-z0-9.-]+"), "it takes the name of a host."),
         python=_python(reader),
         packages=_packages(reader),
-        requirements=reader.text("requirements", "", re.compile(r"(?!-)[^\0]+"), "it takes the path of a requirements file."),
+        requirements=reader.text(
+            "requirements", "", re.compile(r"(?!-)[^\0]+"), "it takes the path of a requirements file or a pyproject.toml, or none."
+        ),
         server=reader.choice("server", default.server, SERVERS),
         public=_names(reader, "public", default.public),
         code=_names(reader, "code", default.code),
