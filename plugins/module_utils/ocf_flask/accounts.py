@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -80,11 +81,13 @@ def find(owner: str) -> list[Sites]:
         accounts = [places.account(owner)]
     else:
         accounts = [places.account(one.pw_name) for one in pwd.getpwall() if one.pw_uid in _PEOPLE]
-    jobs = [
-        workers.Job("" if one.uid == os.getuid() else one.name, _SECONDS, lambda one=one: asdict(look(one)), "search") for one in accounts
-    ]  # type: ignore[misc]
+    jobs = [workers.Job("" if one.uid == os.getuid() else one.name, _SECONDS, partial(_answer, one), "search") for one in accounts]
     answers = workers.run(jobs, slots=max(1, min(len(jobs), os.cpu_count() or 1)))
     return [_checked(answer, account) for answer, account in zip(answers, accounts)]
+
+
+def _answer(owner: places.Account) -> dict[str, Any]:
+    return asdict(look(owner))
 
 
 def _checked(answer: Mapping[str, Any] | str, account: places.Account) -> Sites:
