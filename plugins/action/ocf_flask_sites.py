@@ -21,6 +21,8 @@ from ansible.utils.display import Display
 
 PREFIX = "ocf_flask_"
 BRIEF = ("name", "owner", "state")
+# Of more sites than these, a run shows its progress, and a table at its end.
+IN_FULL = 4
 
 
 class ActionModule(ActionBase):
@@ -74,7 +76,7 @@ class ActionModule(ActionBase):
             names = source.directories(arguments["variables"], arguments.get("site", ""), arguments.get("owner", ""))
             if names:
                 arguments["sources"] = source.listings(names)
-        result: dict[str, Any] = self._execute_module(module_name=self._task.action, module_args=arguments, task_vars=variables)
+        result = self._execute(arguments, variables)
         missing = result.pop("missing", None)
         if not missing:
             return result
@@ -85,15 +87,39 @@ class ActionModule(ActionBase):
             except (source.SourceError, OSError) as error:
                 return {"failed": True, "msg": str(error)}
             arguments["archive"] = self._send(archive)
+        return self._execute(arguments, variables)
+
+    def _execute(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """The module's result. Of a run over many sites, what becomes of each is shown as it comes."""
+        listed = arguments["variables"].get(f"{PREFIX}sites")
         try:
-            result = self._execute_module(module_name=self._task.action, module_args=arguments, task_vars=variables)
+            if isinstance(listed, list) and len(listed) > IN_FULL:
+                arguments["progress"] = self._progress_file()
+                progress = _beside("ocf_flask_progress")
+                with progress.shown(lambda start: self._read(arguments["progress"], start, progress.LIMIT), Display().display):
+                    return self._module(arguments, variables)
+            return self._module(arguments, variables)
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
+
+    def _module(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        result: dict[str, Any] = self._execute_module(module_name=self._task.action, module_args=arguments, task_vars=variables)
         return result
+
+    def _progress_file(self) -> str:
+        """Where it lies on the host; empty, for the module to write to."""
+        path: str = self._connection._shell.join_path(self._connection._shell.tmpdir or self._make_tmp_path(), "progress")
+        self._low_level_execute_command(f": > {path}", sudoable=False)
+        return path
+
+    def _read(self, path: str, start: int, limit: int) -> bytes:
+        """A file on the host from a byte on; beside the module, and so not as the account that it runs as."""
+        _, text, _ = self._connection.exec_command(f"tail -c +{start + 1} {path} | head -c {limit}", in_data=None, sudoable=False)
+        return bytes(text)
 
     def _send(self, path: str) -> str:
         """Copy a file to the host; where it lies there, for the account that the module runs as."""
-        directory = self._make_tmp_path()
+        directory = self._connection._shell.tmpdir or self._make_tmp_path()
         remote: str = self._connection._shell.join_path(directory, os.path.basename(path))
         self._transfer_file(path, remote)
         self._fixup_perms2((directory, remote))

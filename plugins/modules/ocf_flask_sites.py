@@ -37,6 +37,10 @@ options:
     type: list
     elements: str
     default: []
+  progress:
+    description: The path of a file to which a line is added for each site that is done. The action plugin makes it, and shows them.
+    type: path
+    default: ""
   verb:
     description: What to do with the sites.
     type: str
@@ -214,6 +218,7 @@ def main() -> None:
             "owner": {"type": "str", "default": ""},
             "elsewhere": {"type": "list", "elements": "str", "default": []},
             "only": {"type": "list", "elements": "str", "default": []},
+            "progress": {"type": "path", "default": ""},
             "verb": {"type": "str", "choices": list(engine.VERBS), "default": "deploy"},
             "packages": {"type": "list", "elements": "str", "default": []},
             "command": {"type": "str", "default": ""},
@@ -241,7 +246,7 @@ def main() -> None:
             module.exit_json(changed=False, missing=missing)
         engine.refuse_many(given["verb"], run, sure=given["all"])
         asked = engine.Asked(brought, tuple(given["packages"]), given["command"], given["release"], given["archived"])
-        outcomes = engine.execute(run, engine.verb(given["verb"], kit, asked, check=module.check_mode))
+        outcomes = engine.execute(run, engine.verb(given["verb"], kit, asked, check=module.check_mode), engine.writer(given["progress"]))
     except engine.SettingError as error:
         module.fail_json(msg=error.message)
     module.exit_json(**engine.result(outcomes, given["again"]))

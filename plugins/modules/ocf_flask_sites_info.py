@@ -35,6 +35,10 @@ options:
     type: list
     elements: str
     default: []
+  progress:
+    description: The path of a file to which a line is added for each site that is done. The action plugin makes it, and shows them.
+    type: path
+    default: ""
   test:
     description: Whether to start each site once more and make a test request, as a deploy does.
     type: bool
@@ -134,6 +138,7 @@ def main() -> None:
             "owner": {"type": "str", "default": ""},
             "elsewhere": {"type": "list", "elements": "str", "default": []},
             "only": {"type": "list", "elements": "str", "default": []},
+            "progress": {"type": "path", "default": ""},
             "test": {"type": "bool", "default": False},
             "log_lines": {"type": "int", "default": 1},
             "show": {"type": "str", "choices": ["status", "logs"], "default": "status"},
@@ -144,7 +149,9 @@ def main() -> None:
     given = module.params
     run = engine.Run(given["variables"], given["site"], given["owner"], given["elsewhere"], given["only"])
     try:
-        found = engine.execute(run, engine.looking(test=given["test"], log_lines=max(1, given["log_lines"])))
+        found = engine.execute(
+            run, engine.looking(test=given["test"], log_lines=max(1, given["log_lines"])), engine.writer(given["progress"])
+        )
     except engine.SettingError as error:
         module.fail_json(msg=error.message)
     module.exit_json(**engine.result(found, given["again"], logs=given["show"] == "logs"))

@@ -140,7 +140,7 @@ def test_what_is_wrong_with_one_site_fails_that_site_alone(monkeypatch: pytest.M
 
 
 def answered(answer: Mapping[str, Any] | str, monkeypatch: pytest.MonkeyPatch) -> Outcome:
-    monkeypatch.setattr(workers, "run", lambda jobs, slots: [answer for _ in jobs])
+    monkeypatch.setattr(workers, "run", lambda jobs, slots, done: [done(index, answer) for index in range(len(jobs))])
     (outcome,) = execute(run("flasky"), DEPLOYING)
     return outcome
 
@@ -176,9 +176,8 @@ def test_a_worker_that_ended_without_an_answer_is_shown_with_its_traceback(monke
 def test_the_worker_has_time_for_all_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[workers.Job] = []
 
-    def take(jobs: list[workers.Job], slots: int) -> list[str]:
+    def take(jobs: list[workers.Job], slots: int, done: Any) -> None:
         seen.extend(jobs)
-        return [""] * len(jobs)
 
     monkeypatch.setattr(workers, "run", take)
     execute(run("flasky", timeouts={"lock": 10, "build": 20, "live": 30}, smoke_test={"timeout": 40}), DEPLOYING)
@@ -187,7 +186,7 @@ def test_the_worker_has_time_for_all_the_steps(monkeypatch: pytest.MonkeyPatch) 
 
 def test_what_an_owner_needs_is_imported_before_root_becomes_one(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[str] = []
-    monkeypatch.setattr(workers, "run", lambda jobs, slots: [""] * len(jobs))
+    monkeypatch.setattr(workers, "run", lambda jobs, slots, done: [done(index, "") for index in range(len(jobs))])
     verb = replace(DEPLOYING, load=lambda: loaded.append("transaction"))
     execute(run("flasky"), verb)
     assert loaded == []

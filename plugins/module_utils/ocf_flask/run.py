@@ -92,9 +92,10 @@ def _entries(listed: Any) -> list[Mapping[str, Any]]:
     return list(listed)
 
 
-def execute(run: Run, verb: Verb[AnyRecord]) -> list[AnyRecord]:
+def execute(run: Run, verb: Verb[AnyRecord], tell: Callable[[AnyRecord, int], None] = lambda record, total: None) -> list[AnyRecord]:
     """Do it to the selected sites.
 
+    :param tell: told of each site's record when there is one, and of how many there will be.
     :returns: a record for each, in the order of the list.
     :raises SettingError: for what is wrong with the run as a whole; nothing is changed then.
     """
@@ -114,9 +115,16 @@ def execute(run: Run, verb: Verb[AnyRecord]) -> list[AnyRecord]:
     _check_apart(chosen)
     if any(places.account(one.owner).uid != os.getuid() for one in chosen):
         verb.load()
-    answers = workers.run(jobs, slots=max(1, min(len(jobs), os.cpu_count() or 1)))
-    answered = iter([_record(verb, answer, one) for answer, one in zip(answers, chosen)])
-    return [record or next(answered) for record in records]
+    for record in filter(None, records):
+        tell(record, len(records))
+    places_of = [place for place, record in enumerate(records) if record is None]
+
+    def done(index: int, answer: Mapping[str, Any] | str) -> None:
+        record = records[places_of[index]] = _record(verb, answer, chosen[index])
+        tell(record, len(records))
+
+    workers.run(jobs, slots=max(1, min(len(jobs), os.cpu_count() or 1)), done=done)
+    return [record for record in records if record is not None]
 
 
 def _job(one: settings.Settings, verb: Verb[AnyRecord]) -> workers.Job:

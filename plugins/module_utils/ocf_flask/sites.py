@@ -15,6 +15,7 @@ from . import explain, observe, report, settings
 from .environment import put_back
 from .errors import SettingError
 from .outcome import DONE, FAILED, UNCHANGED, WOULD_CHANGE, Outcome, Record, are_texts
+from .progress import writer
 from .revision import Brought, with_credentials
 from .run import Run, Verb, execute, failures, select
 from .site import Kit, Site, open_site
@@ -33,6 +34,7 @@ __all__ = [
     "result",
     "verb",
     "with_credentials",
+    "writer",
 ]
 
 VERBS = tuple(DONE)

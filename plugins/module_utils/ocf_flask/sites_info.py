@@ -8,9 +8,10 @@ from typing import Any
 
 from . import settings, status, status_report
 from .errors import SettingError
+from .progress import writer
 from .run import Run, Verb, execute, failures
 
-__all__ = ["Run", "SettingError", "execute", "looking", "result"]
+__all__ = ["Run", "SettingError", "execute", "looking", "result", "writer"]
 
 # Beyond the test request: fork, look, measure the disk use.
 _SLACK = 60

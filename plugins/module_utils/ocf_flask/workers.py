@@ -50,9 +50,12 @@ class _Worker:
     answer: bytearray
 
 
-def run(jobs: Sequence[Job], slots: int) -> list[Mapping[str, Any] | str]:
+def run(
+    jobs: Sequence[Job], slots: int, done: Callable[[int, Mapping[str, Any] | str], None] = lambda index, result: None
+) -> list[Mapping[str, Any] | str]:
     """Do the jobs, at most ``slots`` at a time.
 
+    :param done: told of each job's result when there is one.
     :returns: for each job its object, or in its place a sentence that says why there is none.
     """
     results: list[Mapping[str, Any] | str] = [""] * len(jobs)
@@ -67,6 +70,7 @@ def run(jobs: Sequence[Job], slots: int) -> list[Mapping[str, Any] | str]:
             for worker in _serve(running):
                 del running[worker.pipe]
                 results[worker.index] = _finish(worker, jobs[worker.index])
+                done(worker.index, results[worker.index])
     finally:
         # Interrupted: all are asked before one is waited for.
         for worker in running.values():
