@@ -214,3 +214,18 @@ def test_an_upgrade_is_undone_by_a_rollback(site: Site, wheels: Path, tmp_path: 
     outcome = rolled_back(site, packages=["lib"])
     assert outcome.changes["packages"] == ["lib 2.0 -> 1.0"]
     assert site.deploy(packages=["lib"]).state == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"), [("pyproject.toml", "[project"), ("requirements.txt", "-r nowhere.txt\n"), ("uv.lock", "version = 9\n")]
+)
+def test_what_a_broken_file_asks_for_does_not_stop_a_rollback(site: Site, name: str, broken: str) -> None:
+    site.write("flaskyapplication.py", APP.format("one"))
+    site.write("pyproject.toml", '[project]\nname = "x"\nversion = "1"\ndependencies = ["flask"]\n')
+    site.deployed()
+    site.write(name, broken)
+    assert site.deploy().state == "failed"
+    outcome = rolled_back(site)
+    assert any("kept" in note for note in outcome.notes) and (site.web / "pyproject.toml").read_text().startswith("[project]\n")
+    assert name == "pyproject.toml" or not (site.web / name).exists()
+    assert site.deploy().state == "unchanged"
