@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -343,6 +344,35 @@ def test_versions_once_installed_stay_where_they_can(
     made = bench(tool, tmp_path)
     order = made.order(*packages, pins=pins, source=virtualenv.Source(wheels=str(shelf)))
     assert virtualenv.installed(made.build(order)) == expected
+
+
+def unbuildable(directory: Path, name: str, version: str) -> None:
+    """The source of a package that nothing can build, as an old one is for a newer Python."""
+    import tarfile
+
+    files = {
+        "PKG-INFO": f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n",
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": "raise RuntimeError('this does not compile')\n",
+    }
+    with tarfile.open(directory / f"{name}-{version}.tar.gz", "w:gz") as archive:
+        for path, text in files.items():
+            info = tarfile.TarInfo(f"{name}-{version}/{path}")
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+
+
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_a_version_that_can_be_had_but_not_built_gives_way_and_no_other_does(
+    bench: Benches, tmp_path: Path, shelf: Path, tool: str
+) -> None:
+    unbuildable(shelf, "lib", "1.5")
+    made, source = bench(tool, tmp_path), virtualenv.Source(wheels=str(shelf))
+    order = made.order("lib", "tool", pins={"lib": "1.5", "tool": "1.0"}, source=source)
+    assert virtualenv.installed(made.build(order)) == {"lib": "2.0", "tool": "1.0"}
+    with pytest.raises(SiteError) as caught:
+        made.build(made.order("lib==1.5", "tool", pins={"tool": "1.0"}, source=source), "exact")
+    assert "this does not compile" in caught.value.detail
 
 
 @pytest.mark.parametrize("tool", ["uv", "pip"])

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -287,8 +287,9 @@ def build(target: Path, order: Order, tools: Tools, start: Path | None = None) -
         shutil.rmtree(target)
     _create(target, order.interpreter, tools)
     completed = _install(target, requirements, order.pins, order.source, tools)
-    if completed.returncode and order.pins:
-        pins = (_reconcile_with_uv if tools.uv else _reconcile_with_pip)(target, requirements, order, tools)
+    for pins in _reconciled(target, requirements, order, tools) if order.pins else ():
+        if completed.returncode == 0:
+            break
         completed = _install(target, requirements, pins, order.source, tools)
     _check(completed, order, tools)
 
@@ -330,16 +331,24 @@ def is_whole(venv: Path) -> bool:
     return True
 
 
-def _reconcile_with_uv(target: Path, requirements: Sequence[str | Path], order: Order, tools: Tools) -> Mapping[str, str]:
-    """Versions that satisfy the requirements, the pins among them where they can be; none when nothing does.
+def _reconciled(target: Path, requirements: Sequence[str | Path], order: Order, tools: Tools) -> Iterator[Mapping[str, str]]:
+    """Versions that satisfy the requirements, the pins among them where they can be; none when nothing does. Further ones to
+    try when these cannot be installed."""
+    if not tools.uv:
+        yield _reconcile_with_pip(target, requirements, order, tools)
+        return
+    yield _reconcile_with_uv(target, requirements, order, tools)
+    # Of an old version there may be the source alone, which a newer Python cannot build.
+    yield _reconcile_with_uv(target, requirements, order, tools, "--no-build")
 
-    uv prefers the versions that it finds in the file that it is to write (docs.astral.sh/uv/pip/compile/).
-    """
+
+def _reconcile_with_uv(target: Path, requirements: Sequence[str | Path], order: Order, tools: Tools, *options: str) -> Mapping[str, str]:
+    """With uv, which prefers the versions that it finds in the file that it is to write (docs.astral.sh/uv/pip/compile/)."""
     resolved = _write_pins(Path(tools.scratch, "resolved.txt"), order.pins)
     files = [file for file in requirements if file != "-r"]
     command = (tools.uv, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python", target / "bin" / "python")
     cache = ("--cache-dir", tools.scratch / "uv", "--output-file", resolved)
-    completed = tools.run("Choosing the packages' versions", *command, *cache, *files, *order.source.arguments())
+    completed = tools.run("Choosing the packages' versions", *command, *cache, *options, *files, *order.source.arguments())
     if completed.returncode:
         return {}
     pairs = (line.partition(";")[0].partition("==") for line in resolved.read_text().splitlines())
