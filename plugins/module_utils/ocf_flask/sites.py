@@ -189,30 +189,6 @@ def run(one: settings.Settings, kit: Kit, asked: Asked, check: bool) -> Outcome:
     return outcome
 
 
-def rollback(one: settings.Settings, kit: Kit, asked: Asked, check: bool) -> Outcome:
-    """Serve an earlier release of one site once more."""
-    outcome = Outcome(one.name, owner=one.owner, verb="rollback")
-    with outcome.recording():
-        _rollback().rollback(open_site(one, kit), asked.release, outcome, check=check)
-    return outcome
-
-
-def remove(one: settings.Settings, kit: Kit, asked: Asked, check: bool) -> Outcome:
-    """Take one site out of service, and into an archive."""
-    outcome = Outcome(one.name, owner=one.owner, verb="remove")
-    with outcome.recording():
-        _remove().remove(open_site(one, kit), outcome, check=check)
-    return outcome
-
-
-def restore(one: settings.Settings, kit: Kit, asked: Asked, check: bool) -> Outcome:
-    """Bring one site back that was removed."""
-    outcome = Outcome(one.name, owner=one.owner, verb="restore")
-    with outcome.recording():
-        _restore().restore(open_site(one, kit), asked.archived, outcome, check=check)
-    return outcome
-
-
 def refuse_many(name: str, run: Run, *, sure: bool) -> None:
     """Remove more than one site only when that was said.
 
@@ -246,24 +222,43 @@ def _upgrade() -> Callable[..., None]:
     return work
 
 
-def _rollback() -> ModuleType:
-    from . import rollback as work
+def _rollback() -> Callable[..., None]:
+    from .rollback import rollback as work
 
     return work
 
 
-def _remove() -> ModuleType:
-    from . import remove as work
+def _remove() -> Callable[..., None]:
+    from .remove import remove as work
 
     return work
 
 
-def _restore() -> ModuleType:
-    from . import restore as work
+def _restore() -> Callable[..., None]:
+    from .restore import restore as work
 
     return work
 
 
+def _on_site(name: str, load: Callable[[], Callable[..., None]], *given: str) -> Work:
+    """A verb that is done to a site as it is.
+
+    :param load: imports what does it.
+    :param given: what of `Asked` it takes.
+    """
+
+    def work(one: settings.Settings, kit: Kit, asked: Asked, check: bool) -> Outcome:
+        outcome = Outcome(one.name, owner=one.owner, verb=name)
+        with outcome.recording():
+            load()(open_site(one, kit), *(getattr(asked, key) for key in given), outcome, check=check)
+        return outcome
+
+    return work
+
+
+rollback = _on_site("rollback", _rollback, "release")
+remove = _on_site("remove", _remove)
+restore = _on_site("restore", _restore, "archived")
 _WORK: dict[str, Work] = {
     "deploy": deploy,
     "upgrade": upgrade,
