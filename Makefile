@@ -74,9 +74,10 @@ benchmark-reload: ## Count what visitors lose during deploys under load (in a co
 	@tools/venv .venv-test requirements-test.txt
 	@.venv-test/bin/python benchmarks/reload $(ARGS)
 
-readme: ## Write the README's table of settings from the role's argument spec
+readme: ## Write the README's table of settings, and AWX's survey, from the role's argument spec
 	@tools/venv .venv-test requirements-test.txt
 	@.venv-test/bin/python tools/readme
+	@.venv-test/bin/python tools/survey
 
 clean: ## Remove what make made, the containers included
 	@-tools/demo stop
