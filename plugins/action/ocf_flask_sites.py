@@ -57,7 +57,8 @@ class ActionModule(ActionBase):
         if report and result.get("failed"):
             # Ansible prints a failed result whole, and its message twice: what the report has said is not said again.
             failed = [site["name"] for site in result["sites"] if site["state"] == "failed"]
-            result["msg"] = f"Failed: {', '.join(failed)}. The report above says why, and what to do."
+            what = f"Failed: {', '.join(failed)}" if failed else "Nothing was done"
+            result["msg"] = f"{what}. The report above says why, and what to do."
             result["sites"] = [{key: site[key] for key in BRIEF} for site in result["sites"] if site["state"] == "failed"]
             # Made from the module's own message, which it would have Ansible print.
             result.pop("exception", None)

@@ -30,7 +30,7 @@ _KEYS = ("directory", "private_directory", "whole_web_space")
 class Sites(Record):
     """What one account has. ``entries`` as ``ocf_flask_sites`` takes them; ``by_hand``: names of sites that no deploy has made."""
 
-    states: ClassVar[tuple[str, ...]] = (FOUND, FAILED)
+    states: ClassVar[tuple[str, ...]] = (FOUND, *Record.states)
 
     state: str = FOUND
     entries: list[dict[str, Any]] = field(default_factory=list)
@@ -44,6 +44,7 @@ def look(owner: places.Account) -> Sites:
     """The sites in an account's web space. Runs as that account."""
     found = Sites(owner.name, owner=owner.name)
     with found.recording():
+        places.check_enabled(owner)
         space = Path(os.path.realpath(places.absolute(places.WEB_SPACE, owner)))
         for directory in [space, *sorted(path for path in _below(space) if path.is_dir())]:
             with suppress(OSError):
@@ -124,5 +125,5 @@ def inventory(found: Sequence[Sites]) -> str:
     by_hand = [f"#   - {json.dumps({'name': name, 'owner': one.owner})}" for one in found for name in one.by_hand]
     if by_hand:
         lines += ["# Made by hand. Put in the list, they are taken over by the next deploy.", *by_hand]
-    lines += [f"# {report.cause(one)}" for one in found if one.state == FAILED]
+    lines += [f"# {report.cause(one)}" for one in found if one.state != FOUND]
     return "\n".join(lines) + "\n"

@@ -23,3 +23,7 @@ class SettingError(SiteError):
 
 class StepTimeout(SiteError):
     """A step took longer than its time limit; its processes were ended."""
+
+
+class AccountDisabled(SiteError):
+    """The site's owner may not have sites at present: staff have closed the account. Its sites are skipped."""

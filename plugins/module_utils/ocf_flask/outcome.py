@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-from .errors import SiteError
+from .errors import AccountDisabled, SiteError
 
-UNCHANGED, WOULD_CHANGE, FAILED = "unchanged", "would change", "failed"
+UNCHANGED, WOULD_CHANGE, FAILED, SKIPPED = "unchanged", "would change", "failed", "skipped"
 # What a verb has done, by its name.
 DONE = {
     "deploy": "deployed",
@@ -31,9 +31,10 @@ def are_texts(values: Iterable[object]) -> bool:
 
 @dataclass
 class Record:
-    """What a verb says of one site. ``state`` is one of `states`; ``error``, ``detail`` and ``advice`` are a `SiteError`'s."""
+    """What a verb says of one site. ``state`` is one of `states`; ``error``, ``detail`` and ``advice`` are a `SiteError`'s, and say
+    of a site that was skipped why."""
 
-    states: ClassVar[tuple[str, ...]] = (FAILED,)
+    states: ClassVar[tuple[str, ...]] = (FAILED, SKIPPED)
     # The fields in which there may be what other programs printed.
     quoting: ClassVar[tuple[str, ...]] = ("error", "detail", "advice")
 
@@ -55,6 +56,8 @@ class Record:
             self._take_down(said(error))
         except SiteError as error:
             self._take_down(error)
+            if isinstance(error, AccountDisabled):
+                self.state = SKIPPED
         self.seconds = round(time.monotonic() - start, 3)
 
     def _take_down(self, error: SiteError) -> None:
@@ -107,7 +110,7 @@ class Outcome(Record):
     site that was removed is, or was.
     """
 
-    states: ClassVar[tuple[str, ...]] = (UNCHANGED, WOULD_CHANGE, *DONE.values(), FAILED)
+    states: ClassVar[tuple[str, ...]] = (UNCHANGED, WOULD_CHANGE, *DONE.values(), *Record.states)
     quoting: ClassVar[tuple[str, ...]] = (*Record.quoting, "output")
 
     state: str = UNCHANGED
@@ -131,7 +134,7 @@ class Outcome(Record):
 
     @property
     def changed(self) -> bool:
-        return self.state not in (UNCHANGED, FAILED)
+        return self.state not in (UNCHANGED, *Record.states)
 
     def is_sound(self) -> bool:
         return (

@@ -6,10 +6,11 @@ import os
 import pwd
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import SettingError, SiteError
+from .errors import AccountDisabled, SettingError, SiteError
 from .settings import Settings
 
 SERVICE_URL = "https://www.ocf.berkeley.edu/~{owner}/{name}/"
@@ -19,6 +20,8 @@ WEB_SPACE = "~/public_html"
 
 # Kernels before 5.1 cut a shebang after 127 characters (fs/binfmt_script.c).
 SHEBANG_LIMIT = 127
+# What the service gives an account that staff have closed.
+_DISABLED_SHELL = "sorried"
 _ID_LENGTH = len("20261124-034512-2")
 
 
@@ -30,6 +33,7 @@ class Account:
     uid: int
     gid: int
     home: Path
+    shell: str = ""
 
 
 def account(owner: str) -> Account:
@@ -44,7 +48,7 @@ def account(owner: str) -> Account:
         raise SettingError(
             f"ocf_flask_owner: this machine has no {who}. Check the spelling with: getent passwd {owner or os.getuid()}"
         ) from None
-    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, Path(entry.pw_dir))
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, Path(entry.pw_dir), entry.pw_shell)
 
 
 @dataclass(frozen=True)
@@ -131,8 +135,10 @@ class Places:
 def locate(settings: Settings, owner: Account) -> Places:
     """The site's directories, checked: nothing is created.
 
+    :raises AccountDisabled: when the owner's account is.
     :raises SiteError: when one of them cannot hold a site that works and keeps its secrets.
     """
+    check_enabled(owner)
     site = absolute(settings.directory or f"~/public_html/{settings.name}", owner)
     private = absolute(settings.private_directory or f"~/.ocf-flask/{settings.name}", owner)
     web_space = Path(owner.home, "public_html")
@@ -160,6 +166,19 @@ def locate(settings: Settings, owner: Account) -> Places:
     _check_plain(site, "ocf_flask_directory")
     _check_plain(private, "ocf_flask_private_directory")
     return Places(site, private)
+
+
+def check_enabled(owner: Account) -> None:
+    """See that the account is not closed, as staff do it: by its shell, and a web space that nobody can enter.
+
+    :raises AccountDisabled: when it is.
+    """
+    space = Path(os.path.realpath(absolute(WEB_SPACE, owner)))
+    if os.path.basename(owner.shell) == _DISABLED_SHELL:
+        raise AccountDisabled(f"The account {owner.name} is disabled: its shell is {owner.shell}.")
+    with suppress(OSError):
+        if not stat.S_IMODE(space.lstat().st_mode) & stat.S_IRWXU:
+            raise AccountDisabled(f"The account {owner.name} is disabled: its web space {space} is closed to itself.")
 
 
 def code_directory(settings: Settings, owner: Account, places: Places) -> Path:

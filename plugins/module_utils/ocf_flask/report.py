@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from textwrap import indent
 
-from .outcome import DONE, FAILED, UNCHANGED, WOULD_CHANGE, Outcome, Record
+from .outcome import DONE, FAILED, SKIPPED, UNCHANGED, WOULD_CHANGE, Outcome, Record
 from .words import some
 
 _PARTS = {
@@ -47,7 +47,7 @@ def _overview(outcomes: Sequence[Outcome]) -> str:
 
 def _gist(outcome: Outcome) -> str:
     """What a staff member wants to read of a site, in one line."""
-    if outcome.state == FAILED:
+    if outcome.state in Record.states:
         return reason(outcome)
     packages = outcome.changes.get("packages", [])
     return some([*outcome.changes.get("virtualenv", []), *packages, *outcome.changes.get("code", [])], _SHOWN)
@@ -79,6 +79,8 @@ def printable(text: str) -> str:
 
 
 def _one(outcome: Outcome, again: str) -> str:
+    if outcome.state == SKIPPED:
+        return failure(outcome, f"{outcome.name} was skipped.")
     if outcome.state == FAILED:
         return failure(outcome, f"{outcome.name} was not {DONE[outcome.verb]}.")
     if outcome.verb == "run":

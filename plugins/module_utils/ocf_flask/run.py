@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from . import environment, masking, places, report, settings, workers
 from .errors import SettingError, SiteError
-from .outcome import FAILED, Record
+from .outcome import FAILED, SKIPPED, Record
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -188,6 +188,8 @@ def _record(verb: Verb[AnyRecord], answer: Mapping[str, Any] | str, one: setting
 
 
 def failures(records: Sequence[Record]) -> dict[str, Any]:
-    """The part of a module's result that says which sites failed, and why."""
-    failed = [record for record in records if record.state == FAILED]
+    """The part of a module's result that says which sites failed, and why. A run that has skipped all of them has done nothing."""
+    failed = [record for record in records if record.state == FAILED] or (
+        list(records) if all(record.state == SKIPPED for record in records) else []
+    )
     return {"failed": True, "msg": "\n".join(report.cause(record) for record in failed)} if failed else {}

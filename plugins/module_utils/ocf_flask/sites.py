@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from . import explain, observe, report, settings
 from .environment import put_back
 from .errors import SettingError
-from .outcome import DONE, FAILED, UNCHANGED, WOULD_CHANGE, Outcome, Record, are_texts
+from .outcome import DONE, UNCHANGED, WOULD_CHANGE, Outcome, Record, are_texts
 from .progress import writer
 from .revision import Brought, with_credentials
 from .run import Run, Verb, execute, failures, select
@@ -156,7 +156,7 @@ def missing(run: Run, given: Brought) -> list[str]:
 class Needed(Record):
     """What a site lacks of the controller's directory. What is wrong with a site, its deploy will say."""
 
-    states: ClassVar[tuple[str, ...]] = (UNCHANGED, FAILED)
+    states: ClassVar[tuple[str, ...]] = (UNCHANGED, *Record.states)
 
     digests: list[str] = field(default_factory=list)
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from . import archives, files, permissions, places, process, recorded, release, revision, settings, smoke, takeover, vhosts, virtualenv
 from .errors import SettingError, SiteError
-from .outcome import FAILED, Record, are_texts, is_test
+from .outcome import Record, are_texts, is_test
 from .site import owner_of
 
 DEPLOYED, ABSENT, FOREIGN = "deployed", "not deployed", "not by ocf_flask"
@@ -33,7 +33,7 @@ class Status(Record):
     go to, the newest first, and ``archives`` the names of those that can be restored.
     """
 
-    states: ClassVar[tuple[str, ...]] = (DEPLOYED, ABSENT, FOREIGN, FAILED)
+    states: ClassVar[tuple[str, ...]] = (DEPLOYED, ABSENT, FOREIGN, *Record.states)
     quoting: ClassVar[tuple[str, ...]] = (*Record.quoting, "problem", "log")
 
     state: str = ABSENT

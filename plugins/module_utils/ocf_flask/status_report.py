@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import indent
 
-from .outcome import FAILED
+from .outcome import Record
 from .report import cause, failure, printable, table
 from .status import ABSENT, DEPLOYED, FOREIGN, Status
 from .words import ago, some
@@ -33,7 +33,7 @@ def logs(found: Sequence[Status]) -> str:
 
 
 def _one(site: Status, again: str) -> str:
-    if site.state == FAILED:
+    if site.state in Record.states:
         return failure(site, f"{site.name} could not be looked at.")
     rows = [("URL", site.url), ("Owner", site.owner), ("Directory", f"{site.directory}  ({_megabytes(site.disk)} with its releases)")]
     rows[1:1] = [("Also at", ", ".join(site.urls))] if site.urls else []
@@ -64,7 +64,7 @@ def _row(site: Status) -> tuple[str, ...]:
 
 
 def _remarks(site: Status) -> list[str]:
-    if site.state == FAILED:
+    if site.state in Record.states:
         return [cause(site)]
     return [f"{site.name} of {site.owner}: {remark}" for remark in (*site.problem.splitlines()[:1], *site.notes)]
 
@@ -92,7 +92,7 @@ def _megabytes(size: int) -> str:
 
 
 def _log(site: Status) -> str:
-    if site.state == FAILED:
+    if site.state in Record.states:
         return failure(site, f"The log of {site.name} could not be read.")
     if not site.log:
         return f"{site.name} has logged nothing yet. What its app prints, logs and raises comes into {site.log_file}"
