@@ -6,6 +6,7 @@ Molecule's verify step runs these tests for each container, and names it in the 
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import subprocess
 import sys
@@ -181,6 +182,10 @@ class Site:
         done = self.deploy(*arguments)
         assert done.returncode == 0, done.output
         return done
+
+    def entry(self, **settings: Any) -> list[str]:
+        """Arguments by which the inventory has the site with these settings, also empty ones: what it does not set, the record does."""
+        return ["-e", json.dumps({"ocf_flask_sites": [{"name": self.name, "owner": self.owner, **settings}]})]
 
     def play(self, verb: str, *arguments: str) -> str:
         """What a verb other than deploy prints; it has to succeed."""

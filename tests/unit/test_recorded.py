@@ -52,6 +52,16 @@ def test_what_the_inventory_sets_is_set_and_the_rest_stays(site: Site, declared:
     assert outcome.notes == [note for note in outcome.notes if "dropped" not in note]
 
 
+def test_what_an_entry_has_is_set_also_when_it_is_empty(site: Site, declared: dict[str, Any]) -> None:
+    site.write("flaskyapplication.py", APP.format("one"))
+    site.deployed(**{**declared, "app": "flaskyapplication:app", "smoke_test": {}})
+    entry = settings.read({"name": "flasky", "packages": [], "env": {}}, site.base)
+    outcome = sites.deploy(entry, replace(site.kit, own_environment=False))
+    assert outcome.state == "deployed", (outcome.error, outcome.detail)
+    assert outcome.changes["packages"] == ["flask-login 0.6.3 removed"] and outcome.changes["settings"] == ["GREETING removed"]
+    assert b"files/" in (site.web / ".htaccess").read_bytes()
+
+
 def test_an_upgraded_system_is_met_with_the_owners_packages_and_environment(site: Site, declared: dict[str, Any]) -> None:
     site.deployed(**declared)
     python = site.web / "venv" / "bin" / "python"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import subprocess
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -49,7 +49,7 @@ def test_the_spec_and_the_defaults_agree_by_value(options: dict[str, Any]) -> No
 
 
 def test_the_spec_and_the_engine_agree_by_value(options: dict[str, Any]) -> None:
-    engine = {f"ocf_flask_{key}": plain(value) for key, value in asdict(settings.Settings("x")).items() if key != "name"}
+    engine = {f"ocf_flask_{key}": plain(value) for key, value in asdict(settings.Settings("x")).items() if key in settings.KEYS}
     assert engine == {name: option["default"] for name, option in options.items() if name != "ocf_flask_sites"}
 
 
@@ -86,7 +86,7 @@ def test_the_readmes_table_is_the_specs() -> None:
 
 
 def test_every_setting_of_the_documents_exists() -> None:
-    known = {f"ocf_flask_{one.name}" for one in fields(settings.Settings)} | {"ocf_flask_sites", "ocf_flask_runtime"}
+    known = {f"ocf_flask_{key}" for key in settings.KEYS} | {"ocf_flask_sites", "ocf_flask_runtime"}
     known |= {path.stem for path in ROOT.glob("plugins/*/ocf_flask_*.py")}
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("inventory/**/*.yml")]:
         named = set(re.findall(r"\bocf_flask_[a-z_]+\b", path.read_text()))

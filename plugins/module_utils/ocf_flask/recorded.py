@@ -28,13 +28,15 @@ def as_deployed(wanted: settings.Settings, manifest: Manifest) -> settings.Setti
 
 
 def below(wanted: settings.Settings, manifest: Manifest) -> settings.Settings:
-    """The settings with those of a release where they are at their defaults.
+    """The settings with those of a release where they are at their defaults, and not in the site's own entry.
 
     :raises SettingError: when its record has something else.
     """
     found, given = _read(wanted, manifest, _OF_A_SITE)
     default = settings.Settings(wanted.name)
-    return replace(wanted, **{key: getattr(found, key) for key in given if getattr(wanted, key) == getattr(default, key)})
+    return replace(
+        wanted, **{key: getattr(found, key) for key in given if key not in wanted.own and getattr(wanted, key) == getattr(default, key)}
+    )
 
 
 def _read(wanted: settings.Settings, manifest: Manifest, keys: Sequence[str]) -> tuple[settings.Settings, list[str]]:

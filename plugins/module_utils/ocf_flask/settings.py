@@ -12,7 +12,7 @@ import fnmatch
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -119,6 +119,8 @@ class Settings:
     wheels: str = ""
     index: str = ""
     uv: str = ""
+    # No setting: which of them the site's own entry has, with whatever value.
+    own: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def module(self) -> str:
@@ -138,12 +140,12 @@ class Settings:
     def recorded(self) -> dict[str, Any]:
         """As a release records them: without the environment, which lies in a file of its own, and without credentials."""
         found = asdict(self)
-        del found["env"]
+        del found["env"], found["own"]
         found["source"] = without_credentials(self.source)
         return found
 
 
-KEYS = tuple(one.name for one in fields(Settings) if one.name != "name")
+KEYS = tuple(one.name for one in fields(Settings) if one.name not in ("name", "own"))
 # Variables of the role that are not a setting of a site.
 RUN_VARIABLES = ("sites",)
 
@@ -267,7 +269,7 @@ def read(entry: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
     own = {key: value for key, value in entry.items() if key in KEYS}
     merged = {**{key: defaults[key] for key in defaults if key in KEYS}, **own}
     reader = _Reader(merged, PREFIX)
-    settings = _read(name, reader)
+    settings = replace(_read(name, reader), own=tuple(own))
     problems = unknown_keys + reader.problems
     if problems:
         raise SettingError("\n".join(problems))

@@ -128,7 +128,9 @@ def open_site(settings: Settings, kit: Kit) -> Site:
 def _with_record(settings: Settings, where: places.Places, live: release.Manifest) -> Settings:
     """For staff, who do not declare what each owner has: the settings with what the site itself records, its environment too."""
     settings = recorded.below(settings, live)
-    return replace(settings, env=settings.env or environment.read(where.release(live.id)))
+    if settings.env or "env" in settings.own:
+        return settings
+    return replace(settings, env=environment.read(where.release(live.id)))
 
 
 def as_deployed(site: Site, manifest: release.Manifest) -> Site:

@@ -56,6 +56,6 @@ def test_the_owners_crontab_runs_a_scheduled_command(site: Site) -> None:
     (line,) = [line for line in site.shell("crontab -l").splitlines() if line.startswith("0 4 * * *")]
     site.shell(f"env -i /bin/sh -c '{line.removeprefix('0 4 * * * ')}'")
     assert "greet: from a command: 5" in site.shell(f"cat {site.private}/log/cron.log")
-    site.deployed("-e", json.dumps({"ocf_flask_env": {"GREETING": "hello"}}))
+    site.deployed(*site.entry(cron=[]))
     assert site.shell("crontab -l") == "# mine\n"
     site.shell("crontab -r")

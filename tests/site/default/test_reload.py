@@ -167,7 +167,7 @@ def test_a_process_started_before_a_deploy_imports_from_its_own_release_to_its_e
     site.shell(f"cd {site.directory} && until [ -e begun ]; do sleep 0.1; done")
     site.write("flaskyapplication.py", LATE_IMPORT.format(2))
     # The new release's virtualenv is another one, without the package that is still to be imported.
-    site.deployed()
+    site.deployed(*site.entry(packages=[]))
     new = site.shell(f"readlink -f {site.private}/current").strip()
     assert newest(site.visit()) == 2 and old != new
     assert "No such file" in site.shell(f"ls -d {new}/venv/lib/python3*/site-packages/flask_login", check=False)
