@@ -19,8 +19,10 @@ _PLAIN_PATH = "/usr/local/bin:/usr/bin:/bin"
 # Of one's own environment, what would make another Python or another virtualenv of it.
 _UNWANTED = re.compile(
     r"PYTHON.*|VIRTUAL_ENV.*|CONDA.*|PIP_(USER|TARGET|PREFIX|ROOT|REQUIRE_VIRTUALENV|PYTHON)"
-    r"|UV_(PYTHON|PROJECT|TARGET|SYSTEM|CACHE).*|PYENV_VERSION|__PYVENV.*"
+    r"|UV_(PYTHON|PROJECT|TARGET|SYSTEM_PYTHON|CACHE).*|PYENV_VERSION|__PYVENV.*"
 )
+# Where Debian and its kin, and Fedora and its, keep the authorities that the system trusts.
+_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 
 
 @dataclass(frozen=True)
@@ -185,4 +187,6 @@ def _environment(owner: places.Account, *, own: bool) -> dict[str, str]:
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_NO_PROGRESS": "1",
     }
-    return {**inherited, **fixed}
+    # An institution's own certificates, which pip heeds by itself.
+    certificates = {"UV_SYSTEM_CERTS": "true"} if any(map(os.path.exists, _CERTIFICATES)) else {}
+    return {**certificates, **inherited, **fixed}
