@@ -283,6 +283,67 @@ def test_an_interrupted_removal_goes_on_with_the_same_archive(
     assert content(archive / "site", archive / "private") == before
 
 
+def test_an_interrupted_restoration_goes_on(deployed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = content(deployed.web, deployed.private)
+    archive = Path(removed(deployed).archive)
+    # As a kill leaves it after the first of the two moves.
+    os.rename(archive / "private", deployed.private)
+    outcome = restored(deployed)
+    assert outcome.state == "restored", (outcome.error, outcome.detail)
+    assert content(deployed.web, deployed.private) == before and not archive.exists()
+
+
+def test_an_interrupted_restoration_can_be_taken_back_too(deployed: Site) -> None:
+    before = content(deployed.web, deployed.private)
+    archive = Path(removed(deployed).archive)
+    os.rename(archive / "private", deployed.private)
+    outcome = removed(deployed)
+    assert outcome.state == "removed" and outcome.archive == str(archive)
+    assert content(archive / "site", archive / "private") == before
+
+
+def test_a_kill_while_the_copied_site_is_deleted_leaves_no_half_site(deployed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, remove_tree = content(deployed.web), archives.release.remove
+    with monkeypatch.context() as patch:
+        _other_file_system(patch, deployed.web.parent)
+
+        def half(path: Path) -> None:
+            if path.name.startswith(".ocf-flask-gone-"):
+                (path / "flaskyapplication.py").unlink()
+                raise Interrupted
+            remove_tree(path)
+
+        patch.setattr(archives.release, "remove", half)
+        with pytest.raises(Interrupted):
+            removed(deployed)
+    assert not deployed.web.exists()
+    outcome = removed(deployed)
+    assert outcome.state == "removed", (outcome.error, outcome.advice)
+    assert content(Path(outcome.archive, "site")) == before
+    assert restored(deployed).state == "restored" and content(deployed.web) == before
+    assert [path.name for path in deployed.web.parent.iterdir()] == ["flasky"]
+
+
+def test_a_site_deployed_after_an_interrupted_removal_is_not_mixed_with_the_old_one(
+    deployed: Site, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise Interrupted
+
+    move = archives.move
+    with monkeypatch.context() as patch:
+        patch.setattr(archives, "move", lambda source, target: move(source, target) if target.name == "site" else interrupt())
+        with pytest.raises(Interrupted):
+            removed(deployed)
+    deployed.write("flaskyapplication.py", APP.format("two"))
+    deployed.deployed()
+    outcome = removed(deployed)
+    assert outcome.state == "removed", (outcome.error, outcome.advice)
+    assert len(list((home / "ocf-flask-removed").iterdir())) == 2
+    assert restored(deployed).state == "restored"
+    assert (deployed.web / "flaskyapplication.py").read_text() == APP.format("two")
+
+
 def test_removing_several_sites_has_to_be_meant() -> None:
     many = sites.Run({"ocf_flask_sites": [{"name": "a"}, {"name": "b"}]}, "", "", [])
     with pytest.raises(SettingError, match=r"would remove 2 sites: a, b\..*-e all=true"):

@@ -21,6 +21,8 @@ from .places import Account, Places
 _DIRECTORY = "ocf-flask-removed"
 _RECORD = "record.json"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+# What has been copied elsewhere and is being deleted: no half of it is ever taken for a site.
+_GONE = ".ocf-flask-gone-"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class Archive:
     @property
     def private(self) -> Path:
         return self.path / "private"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the private directory is there, which goes last: without it, a removal was interrupted, or a restoration."""
+        return os.path.lexists(self.private)
 
 
 def find(owner: Account, where: Places) -> list[Archive]:
@@ -112,6 +119,10 @@ def move(source: Path, target: Path) -> list[str]:
     :returns: what could not be copied because it holds no data: sockets and the like, relative to the directory.
     :raises OSError: when it cannot be moved; it is where it was then.
     """
+    gone = source.with_name(f"{_GONE}{source.name}")
+    for leftover in (gone, target.with_name(f"{_GONE}{target.name}")):
+        if os.path.lexists(leftover):
+            release.remove(leftover)
     try:
         os.rename(source, target)
         return []
@@ -138,7 +149,8 @@ def move(source: Path, target: Path) -> list[str]:
             release.remove(partial)
         raise _first(error) from None
     os.rename(partial, target)
-    release.remove(source)
+    os.rename(source, gone)
+    release.remove(gone)
     return skipped
 
 

@@ -102,9 +102,10 @@ def _refuse_more_than_a_site(site: Site) -> None:
 
 
 def _unfinished(site: Site) -> archives.Archive | None:
-    """What a removal that was interrupted has begun."""
-    begun = [one for one in archives.find(site.owner, site.places) if not os.path.lexists(one.private)]
-    return begun[0] if begun else None
+    """What a removal that was interrupted has begun; with a site in it and one in its place, that was deployed since, it stays apart."""
+    begun = [one for one in archives.find(site.owner, site.places) if not one.is_whole]
+    apart = [one for one in begun if not (os.path.lexists(one.site) and site.places.site.is_dir())]
+    return apart[0] if apart else None
 
 
 def _move(site: Site, archive: archives.Archive, outcome: Outcome) -> archives.Archive:

@@ -21,7 +21,7 @@ def restore(site: Site, asked: str, outcome: Outcome, *, check: bool) -> None:
     :raises SiteError: when there is none, something else is in its place, or it does not pass its test.
     """
     archive = _archive(site, asked)
-    _check_free(site)
+    _check_free(site, archive)
     outcome.changes = {"directory": [f"moved back from {archive.path}"]}
     outcome.archive = str(archive.path)
     if check:
@@ -43,7 +43,7 @@ def restore(site: Site, asked: str, outcome: Outcome, *, check: bool) -> None:
 
 def _archive(site: Site, asked: str) -> archives.Archive:
     there = archives.find(site.owner, site.places)
-    whole = [one for one in there if os.path.lexists(one.private)]
+    whole = [one for one in there if one.is_whole or _is_half_back(site, one)]
     if asked:
         named = [one for one in whole if one.path.name == asked.rstrip("/").rpartition("/")[2]]
         if not named:
@@ -60,12 +60,17 @@ def _archive(site: Site, asked: str) -> archives.Archive:
     return whole[0]
 
 
-def _check_free(site: Site) -> None:
+def _is_half_back(site: Site, archive: archives.Archive) -> bool:
+    """Whether a restoration was interrupted when the private directory was back and the site's was not."""
+    return os.path.lexists(archive.site) and os.path.lexists(site.places.private) and not os.path.lexists(site.places.site)
+
+
+def _check_free(site: Site, archive: archives.Archive) -> None:
     """Nothing is ever put in place of something else.
 
     :raises SiteError: naming what is there.
     """
-    for path in (site.places.site, site.places.private):
+    for path in (site.places.site, *([site.places.private] if archive.is_whole else [])):
         if os.path.lexists(path) and not (path.is_dir() and not path.is_symlink() and not os.listdir(path)):
             raise SiteError(f"{path} is there already, and is not replaced. Rename it first: mv {path} {path}.old")
 

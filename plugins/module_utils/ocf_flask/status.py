@@ -81,7 +81,7 @@ def look_up(wanted: settings.Settings, *, test: bool, log_lines: int) -> Status:
         found.disk = _disk(where.site) + _disk(where.private)
         found.log_file = str(where.log / _LOGS[-1])
         found.log = "\n".join(_last_lines(where.log, log_lines))
-        found.archives = [one.path.name for one in archives.find(owner, where)]
+        found.archives = [one.path.name for one in archives.find(owner, where) if one.is_whole]
         manifest = release.live(where)
         if manifest:
             _describe_release(found, manifest, where)
