@@ -22,6 +22,8 @@ DONE = {
     "restore": "restored",
 }
 DEPLOYED = DONE["deploy"]
+# Beyond this, Python refuses to show a whole number as a fraction.
+_MOST = 1e15
 
 
 def are_texts(values: Iterable[object]) -> bool:
@@ -67,7 +69,10 @@ class Record:
         """Whether each field has what it should: the record comes from a process of the site's owner."""
         blank = type(self)("")
         values = {one.name: (getattr(self, one.name), type(getattr(blank, one.name))) for one in fields(self)}
-        typed = all(isinstance(value, (int, float) if kind is float else kind) for value, kind in values.values())
+        typed = all(
+            is_number(value, (int, float) if kind is float else kind) if kind in (int, float) else isinstance(value, kind)
+            for value, kind in values.values()
+        )
         return typed and self.state in self.states
 
     def fail(self, error: str, detail: str = "", advice: str = "") -> None:
@@ -89,12 +94,18 @@ def _advice(error: OSError) -> str:
     return ""
 
 
+def is_number(value: object, kind: type | tuple[type, ...] = (int, float)) -> bool:
+    """Whether this is a number that can be shown, of that kind."""
+    return isinstance(value, kind) and isinstance(value, (int, float)) and -_MOST < value < _MOST
+
+
 def is_test(tested: dict[str, Any]) -> bool:
     """Whether this is the record of a smoke test, or empty: there was none."""
     return not tested or (
-        are_texts([tested.get("path"), tested.get("at")])
-        and isinstance(tested.get("status"), int)
-        and isinstance(tested.get("seconds"), (int, float))
+        tested.keys() == {"path", "status", "seconds", "at"}
+        and are_texts([tested["path"], tested["at"]])
+        and is_number(tested["status"], int)
+        and is_number(tested["seconds"])
     )
 
 

@@ -126,7 +126,7 @@ def _removed(outcome: Outcome, again: str) -> str:
 
 def _ran(outcome: Outcome) -> str:
     """A command's output as it is, below a heading that tells one site's from another's."""
-    (command,) = outcome.changes["command"]
+    command = some(outcome.changes.get("command", []))
     if outcome.state == WOULD_CHANGE:
         return f"{outcome.name} would run, in the release {outcome.release}: {command}"
     return f"{outcome.name} has run, in the release {outcome.release}: {command}\n\n{outcome.output}".rstrip()

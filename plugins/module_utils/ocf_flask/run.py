@@ -173,17 +173,18 @@ def _failure(verb: Verb[AnyRecord], name: str, owner: str, message: str, detail:
 
 
 def _record(verb: Verb[AnyRecord], answer: Mapping[str, Any] | str, one: settings.Settings) -> AnyRecord:
+    owner = places.account(one.owner).name
     if isinstance(answer, str):
         first, _, rest = answer.partition("\n")
-        return _failure(verb, one.name, one.owner, first, rest)
+        return _failure(verb, one.name, owner, first, rest)
     # The answer comes from the owner's process: its form is checked, its texts are only ever shown.
     try:
         record: AnyRecord | None = verb.record(**answer)
     except TypeError:
         record = None
-    if record is None or not record.is_sound():
-        return _failure(verb, one.name, one.owner, f"The {verb.name}'s answer has not the form of one.")
-    record.name, record.owner = one.name, places.account(one.owner).name
+    if record is None or not record.is_sound() or getattr(record, "verb", verb.name) != verb.name:
+        return _failure(verb, one.name, owner, f"The {verb.name}'s answer has not the form of one.")
+    record.name, record.owner = one.name, owner
     return record
 
 

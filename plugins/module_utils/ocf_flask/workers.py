@@ -23,6 +23,8 @@ from . import process
 
 # An outcome has a traceback, a diff and a few lists; more is not an outcome.
 ANSWER_LIMIT = 4 * 1024 * 1024
+# More than any number has that a record shows.
+_DIGITS = 18
 # How many seconds a worker may take to end after its answer, and to take back what it began once it is asked to end.
 _LEAVING = 2.0
 _UNDOING = 10.0
@@ -140,16 +142,46 @@ def _finish(worker: _Worker, job: Job) -> Mapping[str, Any] | str:
     status = _end(worker)
     if len(worker.answer) > ANSWER_LIMIT:
         return f"The {job.what}'s answer was larger than {ANSWER_LIMIT} bytes and was refused."
-    try:
-        answer = json.loads(worker.answer)
-    except (ValueError, RecursionError):
-        answer = None
-    if isinstance(answer, dict):
+    answer = _parsed(worker.answer)
+    if answer is not None:
         return answer
     if late:
         return f"The {job.what} took longer than {job.seconds:g} s in all and was ended."
     said = worker.answer.decode("utf-8", "replace").strip()
     return f"The {job.what} ended without an answer (status {status}). {said}".strip()
+
+
+def _parsed(answer: bytes | bytearray) -> dict[str, Any] | None:
+    """The object that a worker has written; None when that is none. Its numbers are such as can be shown, its texts such as can be written."""
+    try:
+        found = clean(json.loads(answer, parse_int=_number, parse_constant=_refuse))
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _number(text: str) -> int:
+    # Of a million digits, a number takes minutes to read.
+    if len(text) > _DIGITS:
+        raise ValueError(text[:_DIGITS])
+    return int(text)
+
+
+def _refuse(text: str) -> None:
+    """No infinity, and nothing that is no number: JSON has none."""
+    raise ValueError(text)
+
+
+def clean(value: Any) -> Any:
+    """The same without halves of characters, which JSON can write and UTF-8 cannot.
+
+    :raises RecursionError: for what is nested too deeply to be of use.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {clean(key): clean(inner) for key, inner in value.items()}
+    return [clean(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _end_when_told(parent: int) -> None:
