@@ -68,7 +68,7 @@ def find(owner: Account, where: Places) -> list[Archive]:
     found = []
     for path in (owner.home / _DIRECTORY).glob("*"):
         with suppress(OSError, ValueError, TypeError, RecursionError):
-            record = Record(**json.loads((path / _RECORD).read_bytes()))
+            record = Record(**json.loads(files.read(path / _RECORD) or b""))
             texts = (record.name, record.site, record.private, record.release, record.removed, record.left)
             sound = all(isinstance(one, str) for one in texts) and isinstance(record.mode, int)
             if sound and (record.site, record.private) == (str(where.site), str(where.private)):

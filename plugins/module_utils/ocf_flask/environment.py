@@ -61,7 +61,7 @@ def write(release: Path, variables: Mapping[str, str]) -> None:
 def read(release: Path) -> dict[str, str]:
     """The variables of a release; none when there are none that can be read."""
     try:
-        found = json.loads((release / _FILE).read_bytes())
+        found = json.loads(files.read(release / _FILE) or b"")
     except (OSError, ValueError, RecursionError):
         return {}
     sound = isinstance(found, dict) and all(isinstance(value, str) for value in found.values())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+
+# Of a file that is read as a whole, in bytes: a record, a list of requirements, .htaccess.
+_LARGEST = 16 * 1024 * 1024
 
 
 def write_new(path: Path, content: bytes, mode: int) -> None:
@@ -27,11 +31,32 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
 
 
 def read(path: Path) -> bytes | None:
-    """A file's content; None when there is no such file."""
+    """A file's content; None when there is no such file.
+
+    :raises OSError: also for a pipe, on which a reader would wait for good, and for more than any file of a site's has.
+    """
     try:
-        return path.read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "This is no plain file", str(path))
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return content
+
+
+def content(path: Path) -> bytes:
+    """The same of a file that has to be there.
+
+    :raises FileNotFoundError: when it is not.
+    """
+    found = read(path)
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return found
 
 
 def remove_if_empty(directory: Path) -> None:

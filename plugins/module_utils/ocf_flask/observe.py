@@ -176,7 +176,7 @@ def _relative(site: Site, path: Path) -> str:
 
 def _requirements(site: Site) -> dict[str, str]:
     """The digest of each file that decides about packages; of ``pyproject.toml`` and ``uv.lock`` no more than what they ask for."""
-    found = {_relative(site, path): files.digest(path.read_bytes()) for path in site.needs.reached}
+    found = {_relative(site, path): files.digest(files.content(path)) for path in site.needs.reached}
     if site.needs.stated and site.needs.declared:
         found[_relative(site, site.needs.stated)] = files.digest("\n".join(site.needs.declared).encode())
     return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import files
 from .errors import SettingError
 
 _CLAUSE = re.compile(r"(~=|===?|!=|<=|>=|<|>)\s*(\d+(?:\.\d+)*)(?:(?:a|b|rc|\.dev)\d+)?(\.\*)?")
@@ -78,9 +79,8 @@ def toml(file: Path) -> dict[str, Any]:
         import tomllib
 
         try:
-            with open(file, "rb") as opened:
-                content: dict[str, Any] = tomllib.load(opened)
-                return content
+            content: dict[str, Any] = tomllib.loads(files.content(file).decode())
+            return content
         except (OSError, ValueError) as error:
             raise SettingError(f"{file} cannot be read: {error}") from None
     raise SettingError(

@@ -101,7 +101,7 @@ def last_live(places: Places) -> Manifest | None:
 def read(path: Path) -> Manifest | None:
     """The record of the release in that directory; None when it has none that can be read."""
     try:
-        manifest = Manifest(**json.loads((path / "manifest.json").read_text()))
+        manifest = Manifest(**json.loads(files.read(path / "manifest.json") or b""))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     return manifest if _is_sound(manifest) else None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from . import virtualenv
 from .errors import SettingError
+from .files import content
 
 _INCLUDE = re.compile(r"(-r|--requirement|-c|--constraint)(?:\s*=\s*|\s+|(?<=-[rc]))(\S.*)")
 _COMMENT = re.compile(r"(^|\s+)#.*$")
@@ -30,7 +31,7 @@ def reached(files: Sequence[Path]) -> tuple[Path, ...]:
 
 def lines(file: Path) -> Iterator[str]:
     """A file's lines without comments, continued ones joined."""
-    joined = re.sub(r"\\\r?\n", " ", file.read_text("utf-8", "replace"))
+    joined = re.sub(r"\\\r?\n", " ", content(file).decode("utf-8", "replace"))
     return (line for one in joined.splitlines() if (line := _COMMENT.sub("", one).strip()))
 
 

@@ -159,7 +159,8 @@ def _below(directory: Path) -> Iterator[os.stat_result]:
 def _last_lines(directory: Path, count: int) -> list[str]:
     found: list[str] = []
     for name in _LOGS if count else ():
-        with suppress(OSError), open(directory / name, "rb") as file:
+        # A pipe, on which a reader would wait for good, cannot be sought in.
+        with suppress(OSError), open(directory / name, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - _LOG_BYTES))
             found += file.read(_LOG_BYTES).decode("utf-8", "replace").split("\n")[:-1]

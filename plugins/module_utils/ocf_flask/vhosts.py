@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from . import files
 from .errors import SettingError
 from .places import Account, Places, absolute, is_service
 from .settings import Settings
@@ -65,7 +66,7 @@ def _read(settings: Settings, owner: Account) -> tuple[str, list[str]]:
     if not given and not is_service(settings):
         return "", []
     try:
-        return path.read_text("utf-8", "replace"), []
+        return files.content(path).decode("utf-8", "replace"), []
     except FileNotFoundError as error:
         if not given:
             return "", []
