@@ -71,11 +71,15 @@ def test_a_rollback_is_undone_by_naming_the_later_release(two: Site) -> None:
 
 def test_code_that_was_broken_since_is_first_put_back_to_what_is_live(two: Site) -> None:
     two.write("flaskyapplication.py", "def broken(:\n")
+    two.write("added.py", "")
     assert two.deploy().state == "failed"
     second = two.releases()[-1]
     outcome = rolled_back(two)
     assert live(two) == second and (two.web / "flaskyapplication.py").read_text() == APP.format("two")
-    assert outcome.changes["run_fcgi"] == ["starts new processes"] and outcome.changes["code"] == ["flaskyapplication.py put back"]
+    assert outcome.changes["run_fcgi"] == ["starts new processes"] and outcome.changes["code"] == [
+        "added.py removed",
+        "flaskyapplication.py put back",
+    ]
     again = back(two, second)
     assert again.state == "unchanged" and "is live" in again.notes[0]
     rolled_back(two)

@@ -124,9 +124,8 @@ def _code_changes(site: Site, target: release.Manifest) -> list[str]:
     """In words, what happens to the files in place."""
     if site.settings.is_managed:
         return []
-    return [
-        what.replace("changed", "put back").replace("added", "put back") for what in plan.differences(_present(site), target.inputs["code"])
-    ]
+    now, then = _present(site), target.inputs["code"]
+    return [f"{name} {'put back' if name in then else 'removed'}" for name in sorted({*now, *then}) if now.get(name) != then.get(name)]
 
 
 def _present(site: Site) -> dict[str, str]:
