@@ -103,6 +103,33 @@ def test_the_logs_end_is_brought_over_the_rotation(site: Site) -> None:
     assert said.startswith(f"The end of {log}/error.log:\n\none\ntwo\n") and "\x1b" not in said
 
 
+def test_the_last_exceptions_of_the_log_are_shown_with_their_times(site: Site) -> None:
+    site.write("flaskyapplication.py", APP.format("x"))
+    site.deployed()
+    entry = '2026-11-24 03:51:0{0} +0000 [71] 20261124-034512 GET /: [x] ERROR in app: Exception on / [GET]\nTraceback (most recent call last):\n  File "a.py", line 1\n    1 / 0\n    ~~^~~\n{1}\n'
+    log = [entry.format(number, f"pkg.Error{number}: no {number}") for number in range(4)]
+    log.append("2026-11-24 03:52:00 +0000 [71] 20261124-034512 GET /: hello\nNotAnError: 1\n")
+    (site.private / "log" / "error.log.1").write_text("".join(log[:2]))
+    (site.private / "log" / "error.log").write_text("".join(log[2:]))
+    found = look(site, test=False)
+    assert found.errors.splitlines() == [f"2026-11-24 03:51:0{number} +0000 pkg.Error{number}: no {number}" for number in (1, 2, 3)]
+    said = status_report.status([found], AGAIN)
+    assert "\n  Last errors 2026-11-24 03:51:01 +0000 pkg.Error1: no 1\n              2026-11-24 03:51:02" in said
+    chained = [
+        "2026-11-24 03:51:00 +0000 [1] x: Traceback (most recent call last):",
+        "  x",
+        "A: 1",
+        "",
+        "During handling of the above exception",
+        "",
+        "Traceback (most recent call last):",
+        "  y",
+        "B: 2",
+    ]
+    assert status.exceptions(chained) == ["2026-11-24 03:51:00 +0000 A: 1", "2026-11-24 03:51:00 +0000 B: 2"]
+    assert status.exceptions([]) == []
+
+
 def test_a_log_without_an_entry_is_said_with_its_place(site: Site) -> None:
     site.deployed()
     assert f"{site.private}/log/error.log" in status_report.logs([look(site)])

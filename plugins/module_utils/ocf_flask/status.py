@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,11 @@ _LOGS = ("error.log.1", "error.log")
 # Of each log, this many bytes at its end are looked at.
 _LOG_BYTES = 512 * 1024
 _PYTHON_SECONDS = 20
+# As the runtime begins an entry, and Python a traceback.
+_ENTRY = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}) \[")
+_TRACEBACK = "Traceback (most recent call last):"
+# So many of the last exceptions are shown, each with at most so many characters.
+_ERRORS, _LONGEST = 3, 300
 
 
 @dataclass
@@ -29,12 +35,12 @@ class Status(Record):
     ``python_runs``: whether the virtualenv's interpreter does. ``disk``: bytes in the site directory and the private
     one, in blocks. ``tested`` is a smoke test made now, as `Outcome.tested`, and ``problem`` why it failed;
     ``log`` the last lines of the site's own log, from the file ``log_file``. ``taken_over``: when a site made by hand was.
-    ``urls``: those on virtual hosts. ``source``: where managed code came from. ``earlier``: the other releases that a rollback can
+    ``errors``: the last exceptions in the log, a line each, with their times. ``urls``: those on virtual hosts. ``source``: where managed code came from. ``earlier``: the other releases that a rollback can
     go to, the newest first, and ``archives`` the names of those that can be restored.
     """
 
     states: ClassVar[tuple[str, ...]] = (DEPLOYED, ABSENT, FOREIGN, *Record.states)
-    quoting: ClassVar[tuple[str, ...]] = (*Record.quoting, "problem", "log")
+    quoting: ClassVar[tuple[str, ...]] = (*Record.quoting, "problem", "log", "errors")
 
     state: str = ABSENT
     url: str = ""
@@ -54,6 +60,7 @@ class Status(Record):
     problem: str = ""
     log_file: str = ""
     log: str = ""
+    errors: str = ""
     notes: list[str] = field(default_factory=list)
     taken_over: str = ""
     urls: list[str] = field(default_factory=list)
@@ -80,7 +87,9 @@ def look_up(wanted: settings.Settings, *, test: bool, log_lines: int) -> Status:
         found.urls, found.notes = vhosts.urls(wanted, owner, where, found.url)
         found.disk = _disk(where.site) + _disk(where.private)
         found.log_file = str(where.log / _LOGS[-1])
-        found.log = "\n".join(_last_lines(where.log, log_lines))
+        logged = _last_lines(where.log)
+        found.log = "\n".join(logged[-log_lines:] if log_lines else [])
+        found.errors = "\n".join(exceptions(logged)[-_ERRORS:])
         found.archives = [one.path.name for one in archives.find(owner, where) if one.is_whole]
         manifest = release.live(where)
         if manifest:
@@ -156,12 +165,27 @@ def _below(directory: Path) -> Iterator[os.stat_result]:
                 yield os.lstat(os.path.join(folder, name))
 
 
-def _last_lines(directory: Path, count: int) -> list[str]:
+def _last_lines(directory: Path) -> list[str]:
     found: list[str] = []
-    for name in _LOGS if count else ():
+    for name in _LOGS:
         # A pipe, on which a reader would wait for good, cannot be sought in.
         with suppress(OSError), open(directory / name, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - _LOG_BYTES))
             found += file.read(_LOG_BYTES).decode("utf-8", "replace").split("\n")[:-1]
-    return found[-count:] if count else []
+    return found
+
+
+def exceptions(logged: Sequence[str]) -> list[str]:
+    """The last line of each traceback in a log, after the time of its entry."""
+    found, when, inside = [], "", False
+    for line in logged:
+        entry = _ENTRY.match(line)
+        if entry:
+            when, inside = entry[1], False
+        if _TRACEBACK in line:
+            inside = True
+        elif inside and line.strip() and not line[0].isspace():
+            found.append(f"{when} {line}"[:_LONGEST].strip())
+            inside = False
+    return found

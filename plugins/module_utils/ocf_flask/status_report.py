@@ -50,6 +50,7 @@ def _one(site: Status, again: str) -> str:
             ("Test now", _test(site)),
         ]
         rows += [("Taken over", f"from one made by hand, on {site.taken_over}")] if site.taken_over else []
+    rows += [("Last errors" if number == 0 else "", line) for number, line in enumerate(site.errors.splitlines())]
     if site.log:
         rows.append(("Last logged", site.log.rpartition("\n")[2]))
     rows += [("Note", f"{note}.") for note in [*site.notes, *_advice(site, again)]]
