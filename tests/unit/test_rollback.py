@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +158,48 @@ def test_managed_code_goes_back_and_what_the_app_wrote_beside_it_is_kept(site: S
     assert (kept / "uploads.db").read_text() == "rows" and str(kept) in " ".join(outcome.notes)
     rolled_back(site, second, source=str(source))
     assert (site.web / "static" / "a.css").read_text() == "two"
+
+
+def _link(path: Path, elsewhere: Path) -> None:
+    path.symlink_to(elsewhere / "nowhere.py")
+
+
+def _fifo(path: Path, _: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("make", [_link, _fifo, lambda path, _: path.mkdir()])
+def test_what_is_no_code_is_never_replaced(two: Site, tmp_path: Path, make: Callable[[Path, Path], None]) -> None:
+    make(two.web / "old.py", tmp_path)
+    before = two.state()
+    for check in (True, False):
+        outcome = back(two, check=check)
+        assert outcome.state == "failed" and f"mv {two.web / 'old.py'} {two.web / 'old.py'}.old" in outcome.error
+        assert {path: before[path] for path in before if "/web/" in path} == {
+            path: one for path, one in two.state().items() if "/web/" in path
+        }
+
+
+@pytest.mark.parametrize("how", ["link", "site", "file"])
+def test_code_is_not_put_where_another_site_a_link_or_a_file_is_now(site: Site, tmp_path: Path, how: str) -> None:
+    site.write("flaskyapplication.py", APP.format("one"))
+    site.write("shop/prices.py", "one")
+    site.deployed()
+    site.write("flaskyapplication.py", APP.format("two"))
+    precious = site.web / "shop" / "prices.py"
+    if how == "site":
+        site.write("shop/run.fcgi", "")
+    else:
+        shutil.rmtree(site.web / "shop")
+        precious = tmp_path / "prices.py" if how == "link" else site.web / "shop"
+        if how == "link":
+            (site.web / "shop").symlink_to(tmp_path)
+    precious.write_text("precious")
+    site.deployed()
+    outcome = back(site)
+    assert outcome.state == "failed" and "is not replaced. Rename it first: mv" in outcome.error
+    assert precious.read_text() == "precious" and (site.web / "flaskyapplication.py").read_text() == APP.format("two")
+    assert site.deploy().state == "unchanged"
 
 
 class Interrupted(BaseException):

@@ -95,6 +95,8 @@ def _named(site: Site, identity: str) -> str:
 def _look(site: Site, target: release.Manifest) -> observe.View:
     view = observe.look(site, target)
     assert view.live is not None, "a site that is not deployed has no release to go back to"
+    if not site.settings.is_managed:
+        _refuse_to_replace(site, target)
     return replace(view, plan=planned(view, target, _code_changes(site, target), in_place=not site.settings.is_managed))
 
 
@@ -187,6 +189,22 @@ def _check(site: Site, target: release.Manifest) -> None:
         raise SiteError(
             f"The copies of the code in {path / 'app'} are not what was deployed: {', '.join(wrong[:3])}. The site was left as it was"
         )
+
+
+def _refuse_to_replace(site: Site, target: release.Manifest) -> None:
+    """Stop before a file of the release would take the place of something that does not count as code, or go where a link leads.
+
+    :raises SiteError: naming what is there.
+    """
+    now = _present(site)
+    for name in [name for name in target.inputs["code"] if name not in now]:
+        path = site.code / name
+        above = [one for one in path.parents if site.code in one.parents and os.path.lexists(one)]
+        wrong = next((one for one in above if one.is_symlink() or not one.is_dir()), path)
+        if os.path.lexists(wrong):
+            raise SiteError(
+                f"{wrong} is there, where the release {target.id} has code, and is not replaced. Rename it first: mv {wrong} {wrong}.old"
+            )
 
 
 def _put_code(site: Site, target: release.Manifest, live: str, newer: _Newer, on_error: ExitStack) -> None:
