@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 from local_site import APP, Site
 from ocf_flask import deploy, release, rollback, sites, smoke, snapshot, switch
+from ocf_flask.errors import SiteError
 from ocf_flask.outcome import Outcome
 from test_virtualenv import wheel
 
@@ -226,23 +228,79 @@ def test_an_interruption_at_any_step_leaves_the_site_and_its_files(
     rolled_back(two)
 
 
-def test_what_a_killed_rollback_left_is_undone_by_the_next_run(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def _killed(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a rollback end in its test, and take nothing back."""
+
     def kill(*_: Any, **__: Any) -> None:
         raise Interrupted
 
-    def nothing(_: Path) -> None:
-        pass
-
     with monkeypatch.context() as patch:
         patch.setattr(deploy, "smoke_tested", kill)
-        patch.setattr(snapshot, "put_back", nothing)
+        patch.setattr(snapshot, "put_back", lambda _: None)
         with pytest.raises(Interrupted):
             back(two)
+
+
+def test_what_a_killed_rollback_left_is_undone_by_the_next_run(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    _killed(two, monkeypatch)
     assert (two.web / "old.py").exists() and not (two.web / "new.py").exists()
     two.write("other.py", "")
     two.deployed(packages=["flask-login"])
     assert not (two.web / "old.py").exists() and (two.web / "new.py").read_text() == "NEW = True\n"
     assert not list(two.web.glob(".ocf-flask-before*"))
+
+
+def test_what_was_edited_after_a_killed_rollback_stays(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    _killed(two, monkeypatch)
+    two.write("flaskyapplication.py", APP.format("three"))
+    two.write("old.py", "EDITED = True\n")
+    outcome = two.deployed(packages=["flask-login"])
+    assert (two.web / "flaskyapplication.py").read_text() == APP.format("three")
+    assert (two.web / "old.py").read_text() == "EDITED = True\n" and (two.web / "new.py").read_text() == "NEW = True\n"
+    (beside,) = two.web.glob("flaskyapplication.py.*")
+    assert beside.read_text() == APP.format("two") and any(str(beside) in note for note in outcome.notes)
+    assert not list(two.web.glob(".ocf-flask-before*"))
+
+
+def test_what_is_edited_while_an_earlier_release_is_tested_stays(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def edit(*_: Any, **__: Any) -> None:
+        two.write("flaskyapplication.py", APP.format("three"))
+        raise SiteError("It does not start")
+
+    monkeypatch.setattr(deploy, "smoke_tested", edit)
+    assert back(two).state == "failed"
+    assert (two.web / "flaskyapplication.py").read_text() == APP.format("three")
+    (beside,) = two.web.glob("flaskyapplication.py.*")
+    assert beside.read_text() == APP.format("two") and (two.web / "new.py").exists()
+
+
+def test_without_space_for_the_way_back_nothing_of_it_is_left(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def full(source: Path, target: Path, **more: Any) -> None:
+        if source.name == "new.py":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        link(source, target, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", full)
+        assert back(two).state == "failed"
+    assert not list(two.web.glob(".ocf-flask-before*"))
+    two.write("old.py", "MINE = True\n")
+    two.deployed(packages=["flask-login"])
+    assert (two.web / "old.py").read_text() == "MINE = True\n"
+
+
+def test_the_way_back_is_gone_before_another_run_can_begin(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    tidy, seen = deploy._tidy, []
+
+    def look(*given: Any) -> None:
+        seen.append(list(two.web.glob(".ocf-flask-before*")))
+        tidy(*given)
+
+    monkeypatch.setattr(deploy, "_tidy", look)
+    rolled_back(two)
+    assert seen == [[]]
 
 
 def test_ids_are_ordered_by_time() -> None:

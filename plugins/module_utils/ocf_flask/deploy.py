@@ -68,7 +68,7 @@ def carry_out(site: Site, outcome: Outcome, look: Callable[[Site], observe.View]
     with locked(where.lock, site.settings.timeouts.lock, f"{outcome.verb} of this site"):
         # Another deploy may have ended while this one waited.
         site = source.settled(site)
-        _sweep(site)
+        beside = _sweep(site)
         for directory in (where.releases, where.log, where.temporary):
             directory.mkdir(mode=0o700, exist_ok=True)
         try:
@@ -76,9 +76,11 @@ def carry_out(site: Site, outcome: Outcome, look: Callable[[Site], observe.View]
                 site = source.stage(site, where.temporary / "app", where.repository)
             view = look(site)
             explain.describe(site, view, outcome)
+            outcome.notes += [f"A rollback was interrupted. The file of before is {one}, because another is in its place" for one in beside]
             if view.plan.empty:
                 return
             manifest, is_used = _build_and_switch(site, view, outcome, make or _build)
+            snapshot.discard(site.code)
             publish.forget_replaced(site, view.observed.static.todo)
             if not view.plan.release and view.live:
                 publish.retract(where, {name: view.live.published[name] for name in view.observed.static.stale}, [])
@@ -117,12 +119,12 @@ def _build_and_switch(site: Site, view: observe.View, outcome: Outcome, make: Ma
     return manifest, is_used
 
 
-def _sweep(site: Site) -> None:
-    """Take away what an interrupted deploy left: half releases, temporary files."""
+def _sweep(site: Site) -> list[Path]:
+    """Take away what an interrupted deploy left: half releases, temporary files. Returned as by `snapshot.sweep`."""
     where = site.places
     live_release = release.last_live(where)
     shutil.rmtree(where.temporary, ignore_errors=True)
-    snapshot.sweep(site.code, live_release.id if live_release else "")
+    beside = snapshot.sweep(site.code, live_release.id if live_release else "")
     for path in (where.new_run_fcgi, where.new_htaccess, where.old_htaccess):
         path.unlink(missing_ok=True)
     named = live_release.id if live_release else ""
@@ -132,6 +134,7 @@ def _sweep(site: Site) -> None:
             if half:
                 publish.sweep(where, half, live_release)
             release.remove(where.release(identity))
+    return beside
 
 
 def _publish(site: Site, view: observe.View, manifest: release.Manifest, outcome: Outcome, on_error: ExitStack) -> release.Manifest:

@@ -24,7 +24,6 @@ class _Newer:
 
     kept: Path
     names: list[str] = field(default_factory=list)
-    snapshot: Path | None = None
 
 
 def rollback(site: Site, asked: str, outcome: Outcome, *, check: bool) -> None:
@@ -56,8 +55,6 @@ def rollback(site: Site, asked: str, outcome: Outcome, *, check: bool) -> None:
             return _put_back(one, view, target, newer, outcome, on_error)
 
         deploy.carry_out(then, outcome, lambda one: _look(one, target), make)
-        if newer.snapshot:
-            shutil.rmtree(newer.snapshot)
         if newer.names:
             outcome.notes.append(f"What was newer is kept: {newer.kept}")
         if live.id != target.id:
@@ -211,15 +208,15 @@ def _put_code(site: Site, target: release.Manifest, live: str, newer: _Newer, on
     now, wanted = _present(site), target.inputs["code"]
     if now == wanted:
         return
-    newer.snapshot = snapshot.take(site.code, now, [name for name in wanted if name not in now], live)
-    on_error.callback(snapshot.put_back, newer.snapshot)
+    before = snapshot.take(site.code, now, wanted, live)
+    on_error.callback(snapshot.put_back, before)
     for name in [name for name in now if now[name] != wanted.get(name)]:
         _keep(site.code / name, newer, name, on_error)
         tree.copy_file(site.code / name, newer.kept / name, 0o600)
         if name not in wanted:
             (site.code / name).unlink()
     for name in [name for name in wanted if now.get(name) != wanted[name]]:
-        path, new = site.code / name, newer.snapshot / snapshot.NEW
+        path, new = site.code / name, before / snapshot.NEW
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         tree.copy_file(site.places.release(target.id) / "app" / name, new, files.mode(path) or 0o600)
         os.rename(new, path)

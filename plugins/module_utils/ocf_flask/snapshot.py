@@ -8,48 +8,82 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from . import files
+from . import files, release, tree
 
 # Then the ID of the release that is live meanwhile. Web servers and deploys leave alone what begins with a dot.
 _PREFIX = ".ocf-flask-before."
-_ADDED = ".added"
+_WANTED = ".wanted"
 # A place in the directory for a file that is then renamed to where it belongs.
 NEW = ".new"
 
 
-def take(code: Path, names: Iterable[str], added: Iterable[str], live: str) -> Path:
+def take(code: Path, names: Iterable[str], wanted: Mapping[str, str], live: str) -> Path:
     """Link the named files into a new directory, which is returned.
 
-    :param added: files that are not there, and will be.
+    :param wanted: all files that will be there, each with its digest.
     """
     directory = code / f"{_PREFIX}{live}"
     directory.mkdir(mode=0o700)
-    files.write_new(directory / _ADDED, json.dumps(list(added)).encode(), 0o600)
-    for name in names:
-        (directory / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.link(code / name, directory / name, follow_symlinks=False)
+    try:
+        files.write_new(directory / _WANTED, json.dumps(dict(wanted)).encode(), 0o600)
+        for name in names:
+            (directory / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.link(code / name, directory / name, follow_symlinks=False)
+    except BaseException:
+        shutil.rmtree(directory)
+        raise
     return directory
 
 
-def put_back(directory: Path) -> None:
-    """Have the code as it was, and take the directory away."""
-    for name in json.loads(files.read(directory / _ADDED) or b"[]"):
-        (directory.parent / name).unlink(missing_ok=True)
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            path = Path(folder, name)
-            if path not in (directory / _ADDED, directory / NEW):
-                os.rename(path, directory.parent / path.relative_to(directory))
+def put_back(directory: Path) -> list[Path]:
+    """Have the code as it was, and take the directory away. What somebody has written meanwhile stays as it is.
+
+    :returns: the files that have another name for that, beside their own.
+    """
+    code, beside = directory.parent, []
+    wanted: dict[str, str] = json.loads(files.read(directory / _WANTED) or b"{}")
+    taken = [
+        path.relative_to(directory)
+        for path in (Path(folder, name) for folder, _, names in os.walk(directory) for name in names)
+        if path not in (directory / _WANTED, directory / NEW)
+    ]
+    for name in set(wanted) - {str(one) for one in taken}:
+        if _mark(code / name) == wanted[name]:
+            (code / name).unlink()
+    for one in taken:
+        path, before = code / one, directory / one
+        if os.path.lexists(path) and _mark(path) not in (wanted.get(str(one)), _mark(before)):
+            path = path.with_name(release.unused(path.parent, f"{path.name}.{release.stamp()}"))
+            beside.append(path)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.rename(before, path)
     shutil.rmtree(directory)
+    return beside
 
 
-def sweep(code: Path, live: str) -> None:
-    """What a rollback that was killed has left: undone, unless it had come to the switch."""
+def _mark(path: Path) -> str:
+    """What tells a file from others, whether it is executable or not."""
+    return tree.mark(path).removesuffix(tree.EXECUTABLE)
+
+
+def discard(code: Path) -> None:
+    """There is no going back any more."""
+    for directory in code.glob(f"{_PREFIX}*"):
+        shutil.rmtree(directory)
+
+
+def sweep(code: Path, live: str) -> list[Path]:
+    """What a rollback that was killed has left: undone, unless it had come to the switch.
+
+    :returns: as `put_back`.
+    """
+    beside = []
     for directory in code.glob(f"{_PREFIX}*"):
         if directory.name == f"{_PREFIX}{live}":
-            put_back(directory)
+            beside += put_back(directory)
         else:
             shutil.rmtree(directory)
+    return beside
