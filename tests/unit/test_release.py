@@ -21,7 +21,13 @@ ID = "20261124-034512"
 MANIFEST = release.Manifest(
     id=ID,
     created="2026-11-24 03:45:12 UTC",
-    inputs={"python": {"path": "/usr/bin/python3.11", "version": "3.11"}, "app": "a:app", "server": "builtin", "packages": ["flask"]},
+    inputs={
+        "python": {"path": "/usr/bin/python3.11", "version": "3.11"},
+        "app": "a:app",
+        "server": "builtin",
+        "packages": ["flask"],
+        "code": {},
+    },
     packages={"flask": "3.1.3"},
     by_hand={},
     run_fcgi="0" * 64,
@@ -36,10 +42,17 @@ def where(tmp_path: Path) -> Places:
     return found
 
 
-def test_a_record_reads_as_it_was_written(tmp_path: Path) -> None:
-    release.write(tmp_path, MANIFEST)
-    assert release.read(tmp_path) == MANIFEST
-    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+@pytest.fixture(name="directory")
+def _directory(tmp_path: Path) -> Path:
+    found = tmp_path / ID
+    found.mkdir()
+    return found
+
+
+def test_a_record_reads_as_it_was_written(directory: Path) -> None:
+    release.write(directory, MANIFEST)
+    assert release.read(directory) == MANIFEST
+    assert [path.name for path in directory.iterdir()] == ["manifest.json"]
 
 
 @pytest.mark.parametrize(
@@ -52,12 +65,17 @@ def test_a_record_reads_as_it_was_written(tmp_path: Path) -> None:
         json.dumps({**asdict(MANIFEST), "packages": ["flask"]}),
         json.dumps({**asdict(MANIFEST), "tested": None}),
         json.dumps({**asdict(MANIFEST), "of_a_later_version": 1}),
+        *(json.dumps({**asdict(MANIFEST), "id": one}) for one in (5, "", "..", "../../x", f"{ID}-2")),
+        *(
+            json.dumps({**asdict(MANIFEST), "inputs": {**MANIFEST.inputs, "code": one}})
+            for one in (None, [], ["a.py"], {"a.py": 1}, {"../a.py": "0"}, {"/etc/a.py": "0"}, {"": "0"})
+        ),
     ],
-    ids=range(16),
+    ids=range(28),
 )  # fmt: skip
-def test_a_record_that_somebody_spoiled_is_none(tmp_path: Path, text: str) -> None:
-    (tmp_path / "manifest.json").write_bytes(text.encode("latin-1"))
-    assert release.read(tmp_path) is None
+def test_a_record_that_somebody_spoiled_is_none(directory: Path, text: str) -> None:
+    (directory / "manifest.json").write_bytes(text.encode("latin-1"))
+    assert release.read(directory) is None
 
 
 def test_a_release_without_a_record_has_none(tmp_path: Path) -> None:
@@ -177,7 +195,7 @@ def test_a_link_in_place_of_a_release_is_removed_and_not_what_it_leads_to(tmp_pa
     release.remove(tmp_path / "never was")
 
 
-def test_a_record_with_strange_settings_survives(tmp_path: Path) -> None:
+def test_a_record_with_strange_settings_survives(directory: Path) -> None:
     settings: dict[str, Any] = {"packages": ["é", "\udce9"]}
-    release.write(tmp_path, replace(MANIFEST, settings=settings))
-    assert release.read(tmp_path) == replace(MANIFEST, settings=settings)
+    release.write(directory, replace(MANIFEST, settings=settings))
+    assert release.read(directory) == replace(MANIFEST, settings=settings)

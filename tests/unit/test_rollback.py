@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -130,6 +131,13 @@ def test_a_release_whose_copy_of_the_code_was_changed_is_refused(two: Site) -> N
     (two.private / "releases" / first / "app" / "old.py").write_text("changed")
     outcome = back(two)
     assert outcome.state == "failed" and "not what was deployed: old.py" in outcome.error
+
+
+def test_a_release_whose_record_names_no_python_is_refused(two: Site) -> None:
+    path = two.private / "releases" / two.releases()[0] / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "interpreter": {}}))
+    outcome = back(two)
+    assert outcome.state == "failed" and "does not say which Python" in outcome.error
 
 
 def test_settings_and_environment_are_those_of_the_release(site: Site) -> None:

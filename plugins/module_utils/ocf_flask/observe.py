@@ -217,9 +217,16 @@ def _wanted(site: Site, htaccess_content: bytes, starter: bool, live: release.Ma
 
 
 def _as_it_was(site: Site, htaccess_content: bytes, back_to: release.Manifest, live: release.Manifest | None) -> plan.Wanted:
-    """What an earlier release says that it was made of."""
+    """What an earlier release says that it was made of.
+
+    :raises SiteError: when it does not say all of it.
+    """
+    try:
+        interpreter = virtualenv.Interpreter(**back_to.interpreter)
+    except TypeError:
+        raise SiteError(f"The record of the release {back_to.id} does not say which Python it runs on. Choose another release") from None
     return plan.Wanted(
-        interpreter=virtualenv.Interpreter(**back_to.interpreter),
+        interpreter=interpreter,
         inputs=back_to.inputs,
         packages=(),
         declared=frozenset(back_to.packages),

@@ -104,7 +104,7 @@ def read(path: Path) -> Manifest | None:
         manifest = Manifest(**json.loads(files.read(path / "manifest.json") or b""))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-    return manifest if _is_sound(manifest) else None
+    return manifest if manifest.id == path.name and _is_sound(manifest) else None
 
 
 def _is_sound(manifest: Manifest) -> bool:
@@ -116,7 +116,16 @@ def _is_sound(manifest: Manifest) -> bool:
     published = manifest.published.values() if isinstance(manifest.published, dict) else [None]
     if not all(isinstance(one, list) and len(one) == 3 for one in published):
         return False
-    return {"path", "version"} <= manifest.inputs["python"].keys() and {"app", "server", "packages"} <= manifest.inputs.keys()
+    if not {"path", "version"} <= manifest.inputs["python"].keys():
+        return False
+    return {"app", "server", "packages"} <= manifest.inputs.keys() and _is_code(manifest.inputs.get("code"))
+
+
+def _is_code(names: object) -> bool:
+    """Whether these are files below a directory, each with its mark."""
+    return isinstance(names, dict) and all(
+        isinstance(mark, str) and not {"", ".", ".."}.intersection(name.split("/")) for name, mark in names.items()
+    )
 
 
 def write(path: Path, manifest: Manifest) -> None:
