@@ -105,6 +105,15 @@ def test_processes_of_the_site_are_ended_and_others_are_not(deployed: Site, monk
                 one.kill()
 
 
+def test_who_only_stands_in_a_release_is_left_alone(deployed: Site) -> None:
+    (path,) = (deployed.private / "releases").iterdir()
+    with subprocess.Popen(["sleep", "60"], cwd=path) as shell:
+        try:
+            assert removed(deployed).state == "removed" and shell.poll() is None
+        finally:
+            shell.kill()
+
+
 def test_a_site_that_is_not_there_or_was_made_by_hand_is_left_alone(site: Site, home: Path) -> None:
     assert "is not deployed" in removed(site).error and list(home.iterdir()) == []
     site.write("run.fcgi", "#!/usr/bin/python3\n")

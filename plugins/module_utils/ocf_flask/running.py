@@ -27,7 +27,8 @@ def _uses(process: Path, directory: str) -> bool:
     """By the name that it was started with, which a shebang may have given relative to the site's directory; by its program;
     by a library that it has loaded."""
     command = os.fsdecode((process / "cmdline").read_bytes()).split("\0")[0]
-    started = os.path.normpath(os.path.join(os.readlink(process / "cwd"), command))
+    # A name without a slash was found in PATH: a shell or an editor may stand in the directory.
+    started = os.path.normpath(os.path.join(os.readlink(process / "cwd"), command)) if "/" in command else ""
     if any(one.startswith(f"{directory}/") for one in (started, os.readlink(process / "exe"))):
         return True
     return f" {directory}/".encode() in (process / "maps").read_bytes()
