@@ -171,10 +171,13 @@ def test_there_is_nothing_to_restore(site: Site) -> None:
     assert outcome.state == "failed" and "was not removed from" in outcome.error
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"name": 1}', "[" * 4096, '{"name": "x", "site": "y"}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"name": 1}', "[" * 4096, '{"name": "x", "site": "y"}', "-1", "100000000000000000000"]
+)
 def test_a_record_without_its_form_is_none(deployed: Site, text: str) -> None:
     archive = Path(removed(deployed).archive)
-    (archive / "record.json").write_text(text)
+    record = json.loads((archive / "record.json").read_text())
+    (archive / "record.json").write_text(json.dumps({**record, "mode": int(text)}) if text.lstrip("-").isdigit() else text)
     assert "was not removed from" in restored(deployed).error
 
 
@@ -351,6 +354,49 @@ def test_a_site_deployed_after_an_interrupted_removal_is_not_mixed_with_the_old_
     assert len(list((home / "ocf-flask-removed").iterdir())) == 2
     assert restored(deployed).state == "restored"
     assert (deployed.web / "flaskyapplication.py").read_text() == APP.format("two")
+
+
+def test_what_was_interrupted_once_it_was_shut_is_open_when_it_comes_back(deployed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: Any) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "end", interrupt)
+        with pytest.raises(Interrupted):
+            removed(deployed)
+    assert stat.S_IMODE(deployed.web.stat().st_mode) == 0o700
+    assert removed(deployed).state == "removed" and restored(deployed).state == "restored"
+    assert stat.S_IMODE(deployed.web.stat().st_mode) == 0o711
+
+
+def test_an_archive_of_which_a_part_was_deleted_is_not_taken_for_one_that_was_begun(deployed: Site) -> None:
+    old = Path(removed(deployed).archive)
+    shutil.rmtree(old / "private")
+    deployed.write("flaskyapplication.py", APP.format("two"))
+    deployed.deployed()
+    outcome = removed(deployed)
+    assert outcome.state == "removed", (outcome.error, outcome.advice)
+    assert outcome.archive != str(old) and (old / "site" / "data.sqlite").exists()
+
+
+def test_a_removal_that_was_interrupted_without_space_and_then_has_some_can_be_taken_back(
+    deployed: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = archives.write
+
+    def interrupt(archive: archives.Archive) -> None:
+        write(archive)
+        if archive.record.left:
+            raise Interrupted
+
+    with monkeypatch.context() as patch:
+        _other_file_system(patch, deployed.web.parent, full=True)
+        patch.setattr(archives, "write", interrupt)
+        with pytest.raises(Interrupted):
+            removed(deployed)
+    assert removed(deployed).state == "removed"
+    back = restored(deployed)
+    assert back.state == "restored" and (deployed.web / "data.sqlite").exists(), back.error
 
 
 def test_removing_several_sites_has_to_be_meant() -> None:

@@ -51,7 +51,8 @@ class Archive:
     @property
     def site(self) -> Path:
         """Where the site's directory lies now."""
-        return Path(self.record.left) if self.record.left else self.path / "site"
+        left = Path(self.record.left) if self.record.left else None
+        return left if left and os.path.lexists(left) else self.path / "site"
 
     @property
     def private(self) -> Path:
@@ -70,7 +71,7 @@ def find(owner: Account, where: Places) -> list[Archive]:
         with suppress(OSError, ValueError, TypeError, RecursionError):
             record = Record(**json.loads(files.read(path / _RECORD) or b""))
             texts = (record.name, record.site, record.private, record.release, record.removed, record.left)
-            sound = all(isinstance(one, str) for one in texts) and isinstance(record.mode, int)
+            sound = all(isinstance(one, str) for one in texts) and isinstance(record.mode, int) and 0 <= record.mode <= 0o777
             if sound and (record.site, record.private) == (str(where.site), str(where.private)):
                 found.append(Archive(path, record))
     return sorted(found, key=lambda one: (one.record.removed, one.path.name), reverse=True)

@@ -39,9 +39,7 @@ def remove(site: Site, outcome: Outcome, *, check: bool) -> None:
     jobs = cron.recorded(manifest.settings)
     archive = _unfinished(site) or archives.Archive(
         archives.planned(owner, site.settings.name),
-        archives.Record(
-            site.settings.name, str(where.site), str(where.private), manifest.id, release.timestamp(), files.mode(where.site) or 0o711
-        ),
+        archives.Record(site.settings.name, str(where.site), str(where.private), manifest.id, release.timestamp(), _open_mode(where)),
     )
     outcome.owner, outcome.url, outcome.directory, outcome.release = owner.name, site.url, str(where.site), manifest.id
     outcome.changes = {"directory": [f"moved to {archive.path}"]}
@@ -99,6 +97,12 @@ def _refuse_more_than_a_site(site: Site) -> None:
     inside = [Path(folder) for folder, _, names in os.walk(where.site) if "run.fcgi" in names and Path(folder) != where.site]
     if inside:
         raise SiteError(f"{inside[0]} is a site of its own, inside of this one. Move it out, or remove it first.")
+
+
+def _open_mode(where: places.Places) -> int:
+    """The permissions that a restoration gives back: a removal that was interrupted has shut the directory already."""
+    mode = files.mode(where.site)
+    return 0o711 if mode in (None, _SHUT) else mode
 
 
 def _unfinished(site: Site) -> archives.Archive | None:
