@@ -265,7 +265,38 @@ def test_a_file_that_changes_while_it_is_copied_stops_the_copy(deployed: Site, t
     monkeypatch.setattr(shutil, "copy2", shorter)
     with pytest.raises(SiteError, match="changed while it was copied"):
         archives.move(deployed.web, tmp_path / "copy")
-    assert content(deployed.web) == before and not (tmp_path / "copy").exists() and not (tmp_path / "copy.partial").exists()
+    assert content(deployed.web) == before and list(tmp_path.glob("*copy*")) == []
+
+
+def test_a_file_that_is_written_to_while_others_are_copied_stops_the_copy(
+    deployed: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _other_file_system(monkeypatch, deployed.web.parent)
+    copy = shutil.copy2
+
+    def slow(source: Any, target: Any, **_: Any) -> None:
+        copy(source, target)
+        if Path(source).name == "data.sqlite":
+            Path(source).write_text("ROWS")
+
+    monkeypatch.setattr(shutil, "copy2", slow)
+    with pytest.raises(SiteError, match="changed while it was copied"):
+        archives.move(deployed.web, tmp_path / "copy")
+    assert (deployed.web / "data.sqlite").read_text() == "ROWS" and list(tmp_path.glob("*copy*")) == []
+
+
+def test_a_copy_takes_no_name_of_anybodys_and_is_closed_until_it_is_whole(deployed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, modes, copy = deployed.web.with_name("flasky.partial"), set(), shutil.copy2
+    mine.mkdir()
+    _other_file_system(monkeypatch, deployed.web.parent)
+
+    def watched(source: Any, target: Any, **_: Any) -> None:
+        modes.update(stat.S_IMODE(path.stat().st_mode) for path in deployed.web.parent.glob(".ocf-flask-*"))
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copy2", watched)
+    assert removed(deployed).state == "removed" and restored(deployed).state == "restored"
+    assert mine.is_dir() and modes == {0o700}
 
 
 class Interrupted(BaseException):

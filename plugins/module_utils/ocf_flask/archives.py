@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ _RECORD = "record.json"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # What has been copied elsewhere and is being deleted: no half of it is ever taken for a site.
 _GONE = ".ocf-flask-gone-"
+# What is not whole yet: no web server gives it to anybody, and nobody has something of his by that name.
+_PARTIAL = ".ocf-flask-partial-"
 
 
 @dataclass(frozen=True)
@@ -130,28 +133,34 @@ def move(source: Path, target: Path) -> list[str]:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-    partial = target.with_name(f"{target.name}.partial")
+    partial = target.with_name(f"{_PARTIAL}{target.name}")
     if os.path.lexists(partial):
         release.remove(partial)
     skipped: list[str] = []
+    states: dict[str, tuple[int, int]] = {}
 
     def copy(old: str, new: str) -> None:
-        if stat.S_ISREG(os.stat(old).st_mode):
+        status = os.stat(old)
+        if stat.S_ISREG(status.st_mode):
+            states[old] = (status.st_size, status.st_mtime_ns)
             shutil.copy2(old, new)
         else:
             skipped.append(os.path.relpath(old, source))
 
     try:
-        shutil.copytree(source, partial, symlinks=True, copy_function=copy)
+        # Until it is whole, for its owner alone.
+        partial.mkdir(mode=0o700)
+        shutil.copytree(source, partial, symlinks=True, copy_function=copy, dirs_exist_ok=True)
         os.sync()
-        _compare(source, partial, skipped)
+        _compare(source, partial, skipped, states)
     except BaseException as error:
         if os.path.lexists(partial):
             release.remove(partial)
         raise _first(error) from None
     os.rename(partial, target)
     os.rename(source, gone)
-    release.remove(gone)
+    with suppress(OSError):  # On NFS a file that a process on another host has open does not go; all of it is copied.
+        release.remove(gone)
     return skipped
 
 
@@ -172,7 +181,7 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-def _compare(source: Path, copy: Path, skipped: list[str]) -> None:
+def _compare(source: Path, copy: Path, skipped: list[str], states: Mapping[str, tuple[int, int]]) -> None:
     """Whether everything has arrived, before the first is deleted."""
     for folder, directories, names in os.walk(source):
         for name in (*directories, *names):
@@ -182,5 +191,8 @@ def _compare(source: Path, copy: Path, skipped: list[str]) -> None:
             if str(relative) in skipped:
                 continue
             new = (copy / relative).lstat()
-            if stat.S_IFMT(old.st_mode) != stat.S_IFMT(new.st_mode) or (stat.S_ISREG(old.st_mode) and old.st_size != new.st_size):
+            regular, state = stat.S_ISREG(old.st_mode), (old.st_size, old.st_mtime_ns)
+            if stat.S_IFMT(old.st_mode) != stat.S_IFMT(new.st_mode) or (
+                regular and (old.st_size != new.st_size or state != states.get(str(path)))
+            ):
                 raise SiteError(f"{path} was changed while it was copied. Try again")
