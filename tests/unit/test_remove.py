@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from local_site import APP, Site
-from ocf_flask import archives, places, remove, running, sites
+from ocf_flask import archives, cron, places, remove, running, sites
 from ocf_flask.errors import SettingError, SiteError
 from ocf_flask.outcome import Outcome
 
@@ -428,6 +428,21 @@ def test_a_removal_that_was_interrupted_without_space_and_then_has_some_can_be_t
     assert removed(deployed).state == "removed"
     back = restored(deployed)
     assert back.state == "restored" and (deployed.web / "data.sqlite").exists(), back.error
+
+
+def test_staff_bring_a_site_back_as_its_owner_had_declared_it(deployed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed: list[str] = []
+    monkeypatch.setattr(cron, "install", lambda where, name, jobs, env: installed.append(name))
+    monkeypatch.setattr(cron, "present", lambda env: b"")
+    job = {"name": "tidy", "schedule": "@daily", "command": "true"}
+    del deployed.base["url"]
+    url = "http://localhost:9/elsewhere/"
+    deployed.deployed(cron=[job], cron_host="another.example.edu", url=url)
+    kit = replace(deployed.kit, own_environment=False)
+    assert sites.remove(deployed.settings(), kit, sites.Asked(), check=False).state == "removed"
+    outcome = sites.restore(deployed.settings(), kit, sites.Asked(), check=False)
+    assert outcome.state == "restored" and outcome.url == url and installed == [], outcome.error
+    assert any("another.example.edu" in note for note in outcome.notes)
 
 
 def test_removing_several_sites_has_to_be_meant() -> None:
