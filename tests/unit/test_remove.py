@@ -451,6 +451,10 @@ def test_removing_several_sites_has_to_be_meant() -> None:
         sites.refuse_many("remove", many, sure=False)
     sites.refuse_many("remove", many, sure=True)
     sites.refuse_many("deploy", many, sure=False)
+    hosts = sites.Run({"ocf_flask_sites": [{"name": "a"}]}, "", "", ["b", "c"])
+    with pytest.raises(SettingError, match="would remove 3 sites: a, b, c"):
+        sites.refuse_many("remove", hosts, sure=False)
+    sites.refuse_many("remove", replace(hosts, site="a"), sure=False)
     sites.refuse_many("remove", sites.Run({**many.variables}, "a", "", []), sure=False)
 
 

@@ -194,9 +194,13 @@ def refuse_many(name: str, run: Run, *, sure: bool) -> None:
 
     :raises SettingError: when it was not.
     """
-    several = select(run) if name == "remove" and not sure else []
+    if name != "remove" or sure:
+        return
+    several = [str(entry["name"]) for entry in select(run)]
+    # Those of other hosts too, each of which has a run of its own.
+    several += run.elsewhere if not (run.site or run.owner or run.only) else []
     if len(several) > 1:
-        names = ", ".join(str(entry["name"]) for entry in several)
+        names = ", ".join(several)
         raise SettingError(
             f"This would remove {len(several)} sites: {names}. Name one with -e site=NAME, or say that you mean all of them: -e all=true"
         )
