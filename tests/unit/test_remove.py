@@ -135,6 +135,14 @@ def test_a_site_with_another_inside_is_not_moved(deployed: Site) -> None:
     assert outcome.state == "failed" and str(deployed.web / "admin") in outcome.error and deployed.web.exists()
 
 
+def test_a_private_directory_with_anothers_inside_is_not_moved(deployed: Site) -> None:
+    other = deployed.private / "shop"
+    (other / "releases" / "20261124-034512").mkdir(parents=True)
+    (other / "releases" / "20261124-034512" / "manifest.json").touch()
+    outcome = removed(deployed)
+    assert outcome.state == "failed" and str(other) in outcome.error and deployed.web.stat().st_mode & 0o001
+
+
 def test_nothing_is_restored_over_something_else(deployed: Site) -> None:
     archive = Path(removed(deployed).archive)
     deployed.write("index.html", "new")

@@ -95,6 +95,8 @@ def _refuse_more_than_a_site(site: Site) -> None:
             advice=f"To take the app out of service: delete our lines from {where.htaccess}, and then {where.run_fcgi}.",
         )
     inside = [Path(folder) for folder, _, names in os.walk(where.site) if "run.fcgi" in names and Path(folder) != where.site]
+    # A private directory may be that of other sites' private ones: ~/.ocf-flask.
+    inside += [path for path in where.private.glob("*") if path != where.releases and any(path.glob("releases/*/manifest.json"))]
     if inside:
         raise SiteError(f"{inside[0]} is a site of its own, inside of this one. Move it out, or remove it first.")
 
