@@ -212,6 +212,24 @@ def test_code_is_not_put_where_another_site_a_link_or_a_file_is_now(site: Site, 
     assert site.deploy().state == "unchanged"
 
 
+@pytest.mark.parametrize("first", [{"shared": ["instance/", "data/"]}, {"source": ""}])
+def test_what_the_app_wrote_is_kept_also_where_only_the_earlier_release_has_another_place_for_it(
+    site: Site, tmp_path: Path, first: dict[str, Any]
+) -> None:
+    source = tmp_path / "project"
+    source.mkdir()
+    (source / "flaskyapplication.py").write_text(APP.format("one"))
+    site.write("flaskyapplication.py", APP.format("zero"))
+    site.deployed(**{"source": str(source), **first})
+    site.deployed(source=str(source))
+    app = site.private / "releases" / site.releases()[-1] / "app"
+    (app / "data").mkdir()
+    (app / "data" / "rows.db").write_text("rows")
+    rolled_back(site, source=str(source))
+    (kept,) = (site.private / "kept").iterdir()
+    assert (kept / "data" / "rows.db").read_text() == "rows"
+
+
 class Interrupted(BaseException):
     """As abrupt as a kill: nothing in the transaction expects it."""
 

@@ -152,9 +152,8 @@ def _put_back(
     assert assumed is not None
     _check(site, target)
     with _consequence(site):
-        if site.settings.is_managed:
-            _keep_written(site, assumed, newer, on_error)
-        else:
+        _keep_written(site, assumed, newer, on_error)
+        if not site.settings.is_managed:
             _put_code(site, target, assumed.id, newer, on_error)
         run_fcgi = files.read(path / "run.fcgi") or observe.run_fcgi_of(site, target.id)
         files.write_new(site.places.new_run_fcgi, run_fcgi, 0o700)
@@ -228,7 +227,8 @@ def _keep_written(site: Site, live: release.Manifest, newer: _Newer, on_error: E
     if not live.inputs.get("source"):
         return
     app = site.places.release(live.id) / "app"
-    for name in shared.written(app, live.inputs["code"], [inside for inside, _ in shared.names(site, app)]):
+    # What that release shares is a link in it: what only the earlier one does, is not.
+    for name in shared.written(app, live.inputs["code"], []):
         _keep(app / name, newer, name, on_error)
         os.link(app / name, newer.kept / name, follow_symlinks=False)
 
