@@ -288,6 +288,23 @@ def test_what_was_edited_after_a_killed_rollback_stays(two: Site, monkeypatch: p
     assert not list(two.web.glob(".ocf-flask-before*"))
 
 
+def test_a_rollback_that_was_killed_before_it_began_undoes_nothing(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(*_: Any, **__: Any) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", kill)
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(Interrupted):
+            back(two)
+    assert len(list(two.web.glob(".ocf-flask-before*"))) == 1
+    (two.web / "new.py").unlink()
+    two.write("flaskyapplication.py", APP.format("one"))
+    two.deployed(packages=["flask-login"])
+    assert not (two.web / "new.py").exists() and (two.web / "flaskyapplication.py").read_text() == APP.format("one")
+    assert list(two.web.glob(".ocf-flask-before*")) == [] and list(two.web.glob("flaskyapplication.py.*")) == []
+
+
 def test_what_is_edited_while_an_earlier_release_is_tested_stays(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def edit(*_: Any, **__: Any) -> None:
         two.write("flaskyapplication.py", APP.format("three"))

@@ -15,6 +15,8 @@ from . import files, release, tree
 
 # Then the ID of the release that is live meanwhile. Web servers and deploys leave alone what begins with a dot.
 _PREFIX = ".ocf-flask-before."
+# One to which there is nothing to go back, because nothing was changed yet, or all is back.
+_HALF = ".half"
 _WANTED = ".wanted"
 # A place in the directory for a file that is then renamed to where it belongs.
 NEW = ".new"
@@ -25,7 +27,8 @@ def take(code: Path, names: Iterable[str], wanted: Mapping[str, str], live: str)
 
     :param wanted: all files that will be there, each with its digest.
     """
-    directory = code / f"{_PREFIX}{live}"
+    whole = code / f"{_PREFIX}{live}"
+    directory = whole.with_name(f"{whole.name}{_HALF}")
     directory.mkdir(mode=0o700)
     try:
         files.write_new(directory / _WANTED, json.dumps(dict(wanted)).encode(), 0o600)
@@ -35,7 +38,8 @@ def take(code: Path, names: Iterable[str], wanted: Mapping[str, str], live: str)
     except BaseException:
         shutil.rmtree(directory)
         raise
-    return directory
+    os.rename(directory, whole)
+    return whole
 
 
 def put_back(directory: Path) -> list[Path]:
@@ -60,7 +64,9 @@ def put_back(directory: Path) -> list[Path]:
             beside.append(path)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.rename(before, path)
-    shutil.rmtree(directory)
+    gone = directory.with_name(f"{directory.name}{_HALF}")
+    os.rename(directory, gone)
+    shutil.rmtree(gone)
     return beside
 
 
