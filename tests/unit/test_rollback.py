@@ -305,6 +305,29 @@ def test_a_rollback_that_was_killed_before_it_began_undoes_nothing(two: Site, mo
     assert list(two.web.glob(".ocf-flask-before*")) == [] and list(two.web.glob("flaskyapplication.py.*")) == []
 
 
+def test_a_broken_edit_that_a_killed_rollback_has_put_back_does_not_return(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    two.write("flaskyapplication.py", "def broken(:\n")
+    _killed(two, monkeypatch)
+    assert two.deploy(packages=["flask-login"]).state == "unchanged"
+    two.write("new.py", "NEW = 2\n")
+    two.deployed(packages=["flask-login"])
+    assert (two.web / "flaskyapplication.py").read_text() == APP.format("two") and (two.web / "new.py").read_text() == "NEW = 2\n"
+    (kept,) = (two.private / "kept").glob("*/flaskyapplication.py")
+    assert kept.read_text() == "def broken(:\n" and list(two.web.glob(".ocf-flask-before*")) == []
+
+
+def test_what_cannot_be_put_back_is_still_kept(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    two.write("flaskyapplication.py", "def broken(:\n")
+    monkeypatch.setattr(deploy, "smoke_tested", broken)
+    monkeypatch.setattr(snapshot, "put_back", broken)
+    assert back(two).state == "failed"
+    (kept,) = (two.private / "kept").glob("*/flaskyapplication.py")
+    assert kept.read_text() == "def broken(:\n"
+
+
 def test_what_is_edited_while_an_earlier_release_is_tested_stays(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def edit(*_: Any, **__: Any) -> None:
         two.write("flaskyapplication.py", APP.format("three"))

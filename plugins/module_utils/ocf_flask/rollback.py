@@ -20,10 +20,12 @@ from .site import Site, as_deployed
 
 @dataclass
 class _Newer:
-    """Of what there is now, what the release has not: by name in the code's directory, and where it is kept."""
+    """Of what there is now, what the release has not: by name in the code's directory, and where it is kept; ``before`` is the
+    way back (see `snapshot`)."""
 
     kept: Path
     names: list[str] = field(default_factory=list)
+    before: Path | None = None
 
 
 def rollback(site: Site, asked: str, outcome: Outcome, *, check: bool) -> None:
@@ -48,8 +50,7 @@ def rollback(site: Site, asked: str, outcome: Outcome, *, check: bool) -> None:
     if check:
         outcome.state = WOULD_CHANGE
     else:
-        keeping = site.places.private / "kept"
-        newer = _Newer(keeping / release.unused(keeping, release.stamp()))
+        newer = _Newer(site.places.private / "kept")
 
         def make(one: Site, view: observe.View, outcome: Outcome, on_error: ExitStack) -> release.Manifest:
             return _put_back(one, view, target, newer, outcome, on_error)
@@ -151,8 +152,9 @@ def _put_back(
     path, assumed = site.places.release(target.id), view.live
     assert assumed is not None
     _check(site, target)
+    on_error.callback(_forget, newer)
     with _consequence(site):
-        _keep_written(site, assumed, newer, on_error)
+        _keep_written(site, assumed, newer)
         if not site.settings.is_managed:
             _put_code(site, target, assumed.id, newer, on_error)
         run_fcgi = files.read(path / "run.fcgi") or observe.run_fcgi_of(site, target.id)
@@ -207,10 +209,11 @@ def _put_code(site: Site, target: release.Manifest, live: str, newer: _Newer, on
     now, wanted = _present(site), target.inputs["code"]
     if now == wanted:
         return
-    before = snapshot.take(site.code, now, wanted, live)
+    # The live release's own code is right whenever this ends: a later run is not to undo it.
+    before = newer.before = snapshot.take(site.code, now, wanted, live if live != target.id else "none")
     on_error.callback(snapshot.put_back, before)
     for name in [name for name in now if now[name] != wanted.get(name)]:
-        _keep(site.code / name, newer, name, on_error)
+        _keep(newer, name)
         tree.copy_file(site.code / name, newer.kept / name, 0o600)
         if name not in wanted:
             (site.code / name).unlink()
@@ -222,25 +225,31 @@ def _put_code(site: Site, target: release.Manifest, live: str, newer: _Newer, on
     code.forget_bytecode(site.code, wanted, now)
 
 
-def _keep_written(site: Site, live: release.Manifest, newer: _Newer, on_error: ExitStack) -> None:
+def _keep_written(site: Site, live: release.Manifest, newer: _Newer) -> None:
     """What the application has written beside its code, and would be gone with that release one day."""
     if not live.inputs.get("source"):
         return
     app = site.places.release(live.id) / "app"
     # What that release shares is a link in it: what only the earlier one does, is not.
     for name in shared.written(app, live.inputs["code"], []):
-        _keep(app / name, newer, name, on_error)
+        _keep(newer, name)
         os.link(app / name, newer.kept / name, follow_symlinks=False)
 
 
-def _keep(path: Path, newer: _Newer, name: str, on_error: ExitStack) -> None:
+def _keep(newer: _Newer, name: str) -> None:
     """Make room for a file that is kept."""
     if not newer.names:
+        newer.kept = newer.kept / release.unused(newer.kept, release.stamp())
         newer.kept.mkdir(mode=0o700, parents=True)
-        on_error.callback(shutil.rmtree, newer.kept, ignore_errors=True)
-        on_error.callback(newer.names.clear)
     newer.names.append(name)
     (newer.kept / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _forget(newer: _Newer) -> None:
+    """Keep nothing, when the files are all where they were."""
+    if newer.names and not (newer.before and os.path.lexists(newer.before)):
+        shutil.rmtree(newer.kept, ignore_errors=True)
+        newer.names.clear()
 
 
 @contextmanager

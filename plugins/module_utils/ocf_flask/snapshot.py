@@ -26,6 +26,7 @@ def take(code: Path, names: Iterable[str], wanted: Mapping[str, str], live: str)
     """Link the named files into a new directory, which is returned.
 
     :param wanted: all files that will be there, each with its digest.
+    :param live: the release as long as which is live `sweep` goes back.
     """
     whole = code / f"{_PREFIX}{live}"
     directory = whole.with_name(f"{whole.name}{_HALF}")
