@@ -70,8 +70,15 @@ def test_a_record_reads_as_it_was_written(directory: Path) -> None:
             json.dumps({**asdict(MANIFEST), "inputs": {**MANIFEST.inputs, "code": one}})
             for one in (None, [], ["a.py"], {"a.py": 1}, {"../a.py": "0"}, {"/etc/a.py": "0"}, {"": "0"})
         ),
+        *(
+            json.dumps({**asdict(MANIFEST), "inputs": {**MANIFEST.inputs, key: one}})
+            for key, one in (
+                *(("packages", bad) for bad in (None, "flask", [1], {})), ("requirements", ["a"]), ("source", None), ("source", {"commit": 1}),
+                ("shared", "a"), ("cron", ["a"]), ("app", 1), ("server", "\ud800"), ("python", {"path": "", "version": 3}), ("of_ours", 1),
+            )
+        ),
     ],
-    ids=range(28),
+    ids=range(41),
 )  # fmt: skip
 def test_a_record_that_somebody_spoiled_is_none(directory: Path, text: str) -> None:
     (directory / "manifest.json").write_bytes(text.encode("latin-1"))

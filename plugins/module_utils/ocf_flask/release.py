@@ -21,6 +21,8 @@ from .words import TIME_FORMAT
 PROCESS_LIFETIME = 3600
 _ID = re.compile(r"\d{8}-\d{6}(-\d+)?")
 _LIVE = "live"
+# What is neither text nor, as `os.fsdecode` has them, a byte of a file's name.
+_UNWRITABLE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -116,16 +118,24 @@ def _is_sound(manifest: Manifest) -> bool:
     published = manifest.published.values() if isinstance(manifest.published, dict) else [None]
     if not all(isinstance(one, list) and len(one) == 3 for one in published):
         return False
-    if not {"path", "version"} <= manifest.inputs["python"].keys():
+    if not {"path", "version"} <= manifest.inputs["python"].keys() or not {"app", "server", "packages", "code"} <= manifest.inputs.keys():
         return False
-    return {"app", "server", "packages"} <= manifest.inputs.keys() and _is_code(manifest.inputs.get("code"))
+    names = manifest.inputs["code"] if isinstance(manifest.inputs["code"], dict) else {"": ""}
+    # The files of the code lie below its directory.
+    return all(map(_is_input, manifest.inputs.items())) and not any({"", ".", ".."}.intersection(name.split("/")) for name in names)
 
 
-def _is_code(names: object) -> bool:
-    """Whether these are files below a directory, each with its mark."""
-    return isinstance(names, dict) and all(
-        isinstance(mark, str) and not {"", ".", ".."}.intersection(name.split("/")) for name, mark in names.items()
-    )
+# The inputs that are no text.
+_KINDS = {"python": dict, "packages": list, "requirements": dict, "source": dict, "code": dict, "shared": list, "cron": dict}
+
+
+def _is_input(item: tuple[str, object]) -> bool:
+    """Whether an input is of its kind, and has nothing but text in it."""
+    name, value = item
+    if not isinstance(value, _KINDS.get(name, str)):
+        return False
+    texts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    return all(isinstance(one, str) and not _UNWRITABLE.search(one) for one in texts)
 
 
 def write(path: Path, manifest: Manifest) -> None:
