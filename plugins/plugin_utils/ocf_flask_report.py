@@ -116,8 +116,14 @@ def _part(host: str, verb: str, sites: Sequence[Mapping[str, Any]], *, check: bo
 def _parts(directory: str) -> Iterator[dict[str, Any]]:
     for name in sorted(os.listdir(directory)):
         if re.fullmatch(r"host-.*\.json", name):
-            with open(os.path.join(directory, name), encoding="utf-8") as file:
-                yield json.load(file)
+            try:
+                with open(os.path.join(directory, name), encoding="utf-8") as file:
+                    found = json.load(file)
+            except (ValueError, RecursionError):
+                continue
+            # Somebody's own file may have such a name.
+            if isinstance(found, dict) and {"host", "verb", "check", "on", "sites"} <= found.keys():
+                yield found
 
 
 @contextmanager
@@ -133,6 +139,7 @@ def _locked(directory: str) -> Iterator[None]:
 def _replace(directory: str, name: str, text: str) -> None:
     """A file's new content, whole or not at all; for the account that runs the play alone."""
     path = os.path.join(directory, name)
-    with open(os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8", errors="replace") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    with open(os.open(f"{path}.new", flags, 0o600), "w", encoding="utf-8", errors="replace") as file:
         file.write(text)
     os.replace(f"{path}.new", path)

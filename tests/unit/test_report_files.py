@@ -92,3 +92,18 @@ def test_the_page_needs_nothing_else() -> None:
 def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "The report could not be written" in written(tmp_path / "file", GOOD)
+
+
+def test_what_others_have_put_into_the_directory_is_no_part_of_the_report(tmp_path: Path) -> None:
+    for name, text in (("host-names.json", "[]"), ("host-x.json", "{"), ("host-y.json", '{"host": "y"}')):
+        (tmp_path / name).write_text(text)
+    assert "All of it" in files.write(str(tmp_path), "localhost", "deploy", [GOOD], check=False)
+    assert "flasky" in (tmp_path / "report.html").read_text()
+
+
+def test_no_link_is_followed_out_of_the_directory(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.html.new").symlink_to(tmp_path / "mine")
+    assert "could not be written" in files.write(str(tmp_path / "report"), "localhost", "deploy", [GOOD], check=False)
+    assert (tmp_path / "mine").read_text() == "mine"
