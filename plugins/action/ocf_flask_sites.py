@@ -1,6 +1,6 @@
 """The controller's side of the modules: hands over the settings, shows the report.
 
-``ocf_flask_sites_info`` is a link to this file: Ansible finds an action by its module's name.
+``ocf_flask_sites_info`` and ``ocf_flask_store`` are links to this file: Ansible finds an action by its module's name.
 """
 
 from __future__ import annotations
@@ -64,6 +64,11 @@ class ActionModule(ActionBase):
             result.pop("exception", None)
         return result
 
+    @property
+    def _is_about_store(self) -> bool:
+        """Whether it is about what the sites share, and not about each of them."""
+        return bool(self._task.action.endswith("_store"))
+
     def _carry_out(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Run the module; once more with what it lacks of the directories on this machine that sites are deployed from."""
         source = _beside("ocf_flask_source")
@@ -94,7 +99,7 @@ class ActionModule(ActionBase):
         """The module's result. Of a run over many sites, what becomes of each is shown as it comes."""
         listed = arguments["variables"].get(f"{PREFIX}sites")
         try:
-            if isinstance(listed, list) and len(listed) > IN_FULL:
+            if isinstance(listed, list) and len(listed) > IN_FULL and not self._is_about_store:
                 arguments["progress"] = self._progress_file()
                 progress = _beside("ocf_flask_progress")
                 with progress.shown(lambda start: self._read(arguments["progress"], start, progress.LIMIT), Display().display):
@@ -135,6 +140,8 @@ class ActionModule(ActionBase):
     def _from_here(self) -> dict[str, Any]:
         """What a verb takes from this environment: how to type it again, and for those that build, uv if it runs here."""
         found: dict[str, Any] = {}
+        if self._is_about_store:
+            return found
         if self._connection.transport == "local" and not self._task.action.endswith("_info"):
             found["uv"] = [os.path.join(os.path.dirname(sys.executable), "uv")]
         # In an environment that the checkout's Makefile made, no ansible-playbook need be in PATH.

@@ -39,6 +39,7 @@ from . import (
     smoke,
     snapshot,
     source,
+    store,
     switch,
     templates,
     tree,
@@ -278,11 +279,18 @@ def _make_virtualenv(site: Site, view: observe.View, target: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def build_virtualenv(site: Site, view: observe.View, target: Path, scratch: Path, start: Path | None = None) -> None:
-    """Install what the plan says. ``scratch`` is a directory for what is needed meanwhile; ``start`` as for `virtualenv.build`."""
+def build_virtualenv(
+    site: Site, view: observe.View, target: Path, scratch: Path, start: Path | None = None, *, shared: bool = True
+) -> None:
+    """Install what the plan says, or with ``shared``, copy it from the store, if it is there.
+
+    ``scratch`` is a directory for what is needed meanwhile; ``start`` as for `virtualenv.build`.
+    """
     settings = site.settings
     settled_elsewhere = {virtualenv.normalize(site.needs.project.name), *map(virtualenv.requirement_name, site.needs.locked)}
-    uv = "" if settings.uv == "none" else virtualenv.find_uv((site.expand(settings.uv), *site.kit.uv), env=site.env)
+    stored = Path(settings.store) if settings.store else None
+    candidates = (site.expand(settings.uv), *site.kit.uv, *([str(store.uv(stored))] if stored else []))
+    uv = "" if settings.uv == "none" else virtualenv.find_uv(candidates, env=site.env)
     order = virtualenv.Order(
         interpreter=view.wanted.interpreter,
         packages=(*view.wanted.packages, *(f"{name}=={version}" if version else name for name, version in view.plan.by_hand.items())),
@@ -292,8 +300,12 @@ def build_virtualenv(site: Site, view: observe.View, target: Path, scratch: Path
         pins={name: version for name, version in view.plan.pins.items() if name not in settled_elsewhere},
         hashed=requirements.have_hashes(site.needs.reached) or any(" --hash=" in line for line in site.needs.locked),
         asked=_asked(site),
-        source=virtualenv.Source(site.expand(settings.wheels), settings.index),
+        source=virtualenv.Source(
+            site.expand(settings.wheels), settings.index, str(store.wheels(stored)) if stored and store.wheels(stored).is_dir() else ""
+        ),
     )
+    if stored and shared and store.copy(stored, target, order, site.kit.pip, site.owner.home):
+        return
     tools = virtualenv.Tools(
         uv=uv,
         pip=site.kit.pip,

@@ -48,6 +48,21 @@ def account(owner: str) -> Account:
         raise SettingError(
             f"ocf_flask_owner: this machine has no {who}. Check the spelling with: getent passwd {owner or os.getuid()}"
         ) from None
+    return _of(entry)
+
+
+def account_of(uid: int) -> Account:
+    """The account with that user ID.
+
+    :raises SettingError: when there is none.
+    """
+    try:
+        return _of(pwd.getpwuid(uid))
+    except KeyError:
+        raise SettingError(f"This machine has no account with the user ID {uid}.") from None
+
+
+def _of(entry: pwd.struct_passwd) -> Account:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, Path(entry.pw_dir), entry.pw_shell)
 
 

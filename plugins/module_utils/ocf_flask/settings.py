@@ -119,6 +119,7 @@ class Settings:
     wheels: str = ""
     index: str = ""
     uv: str = ""
+    store: str = ""
     # No setting: which of them the site's own entry has, with whatever value.
     own: tuple[str, ...] = field(default=(), compare=False)
 
@@ -335,7 +336,16 @@ def _read(name: str, reader: _Reader) -> Settings:
         wheels=_path(reader, "wheels", path_rule),
         index=reader.text("index", "", re.compile(r"https?://\S+"), "it takes the URL of a package index."),
         uv="none" if reader.get("uv") == "none" else _path(reader, "uv", path_rule),
+        store=_store(reader),
     )
+
+
+def _store(reader: _Reader) -> str:
+    rule = "it takes an absolute path, without blanks, quotes or .. in it: the directory is all owners'."
+    value = _path(reader, "store", rule)
+    if value.startswith("~"):
+        reader.wrong("store", rule)
+    return value
 
 
 def _path(reader: _Reader, key: str, rule: str) -> str:

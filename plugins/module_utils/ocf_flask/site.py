@@ -100,7 +100,7 @@ def open_site(settings: Settings, kit: Kit) -> Site:
     owner = owner_of(settings)
     where = places.locate(settings, owner)
     places.check_ownership(where, owner)
-    env = _environment(owner, own=kit.own_environment)
+    env = tool_environment(owner, own=kit.own_environment)
     live = release.last_live(where)
     found = adopted.recorded(live)
     settings = adopted.below(settings, found)
@@ -174,7 +174,8 @@ def owner_of(settings: Settings) -> places.Account:
     return owner
 
 
-def _environment(owner: places.Account, *, own: bool) -> dict[str, str]:
+def tool_environment(owner: places.Account, *, own: bool) -> dict[str, str]:
+    """What tools such as pip are run with: ``own``, as the person has it who runs this; else nothing but what they need."""
     inherited = {key: value for key, value in os.environ.items() if not _UNWANTED.fullmatch(key)} if own else {"PATH": _PLAIN_PATH}
     fixed = {
         "HOME": str(owner.home),

@@ -71,7 +71,8 @@ def _newest(site: Site, view: observe.View) -> dict[str, str]:
     # Where there is room: /tmp may lie in memory.
     place = site.env.get("TMPDIR") or ("/var/tmp" if os.access("/var/tmp", os.W_OK) else None)
     with tempfile.TemporaryDirectory(prefix="ocf-flask-", dir=place) as scratch:
-        deploy.build_virtualenv(site, view, Path(scratch, "venv"), Path(scratch))
+        # What the store has may be older than what there is.
+        deploy.build_virtualenv(site, view, Path(scratch, "venv"), Path(scratch), shared=False)
         return virtualenv.installed(Path(scratch, "venv"))
 
 

@@ -197,14 +197,20 @@ def runs_with(venv: Path) -> str | None:
 
 @dataclass(frozen=True)
 class Source:
-    """Where packages come from. All empty: PyPI, or what the owner's own pip or uv configuration says."""
+    """Where packages come from. All empty: PyPI, or what the owner's own pip or uv configuration says.
+
+    ``wheels``: a directory of wheels in place of an index. ``also``: one of wheels that need not be downloaded.
+    """
 
     wheels: str = ""
     index: str = ""
+    also: str = ""
 
     def arguments(self) -> list[str]:
         """As pip and uv both take them."""
-        return ["--no-index", "--find-links", self.wheels] if self.wheels else []
+        if self.wheels:
+            return ["--no-index", "--find-links", self.wheels]
+        return ["--find-links", self.also] if self.also else []
 
     def environment(self) -> dict[str, str]:
         """The index, whose URL may have a password: every account of a machine can read a command line."""
@@ -285,7 +291,7 @@ def build(target: Path, order: Order, tools: Tools, start: Path | None = None) -
         if _install(target, ["--exact", *requirements], {}, order.source, tools).returncode == 0:
             return
         shutil.rmtree(target)
-    _create(target, order.interpreter, tools)
+    create(target, order.interpreter, tools)
     completed = _install(target, requirements, order.pins, order.source, tools)
     for pins in _reconciled(target, requirements, order, tools) if order.pins else ():
         if completed.returncode == 0:
@@ -307,7 +313,7 @@ def _build_hashed(target: Path, order: Order, wanted: Path, files: Sequence[str 
 
     The files name exact versions, to which the rest is held.
     """
-    _create(target, order.interpreter, tools)
+    create(target, order.interpreter, tools)
     _check(_install(target, ["--require-hashes", *files], {}, order.source, tools), order, tools)
     exact = installed(target)
     completed = _install(target, ["-r", wanted], {**order.pins, **exact}, order.source, tools)
@@ -337,14 +343,14 @@ def _reconciled(target: Path, requirements: Sequence[str | Path], order: Order, 
     if not tools.uv:
         yield _reconcile_with_pip(target, requirements, order, tools)
         return
-    yield _reconcile_with_uv(target, requirements, order, tools)
+    yield choose_with_uv(target, requirements, order, tools)
     # Of an old version there may be the source alone, which a newer Python cannot build.
-    yield _reconcile_with_uv(target, requirements, order, tools, "--no-build")
+    yield choose_with_uv(target, requirements, order, tools, "--no-build")
 
 
-def _reconcile_with_uv(target: Path, requirements: Sequence[str | Path], order: Order, tools: Tools, *options: str) -> Mapping[str, str]:
+def choose_with_uv(target: Path, requirements: Sequence[str | Path], order: Order, tools: Tools, *options: str) -> Mapping[str, str]:
     """With uv, which prefers the versions that it finds in the file that it is to write (docs.astral.sh/uv/pip/compile/)."""
-    resolved = _write_pins(Path(tools.scratch, "resolved.txt"), order.pins)
+    resolved = write_pins(Path(tools.scratch, "resolved.txt"), order.pins)
     files = [file for file in requirements if file != "-r"]
     command = (tools.uv, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python", target / "bin" / "python")
     cache = ("--cache-dir", tools.scratch / "uv", "--output-file", resolved)
@@ -358,7 +364,7 @@ def _reconcile_with_uv(target: Path, requirements: Sequence[str | Path], order: 
 def _reconcile_with_pip(target: Path, requirements: Sequence[str | Path], order: Order, tools: Tools) -> Mapping[str, str]:
     """The same with pip, which prefers what it finds installed: so the pins are, in a virtualenv for this alone."""
     trial = Path(tools.scratch, "trial")
-    _create(trial, order.interpreter, tools)
+    create(trial, order.interpreter, tools)
     pinned = [f"{name}=={version}" for name, version in order.pins.items()]
     together = _install(trial, ["--no-deps", *pinned], {}, order.source, tools)
     for one in pinned if together.returncode else ():
@@ -369,12 +375,12 @@ def _reconcile_with_pip(target: Path, requirements: Sequence[str | Path], order:
     return found
 
 
-def _write_pins(path: Path, pins: Mapping[str, str]) -> Path:
+def write_pins(path: Path, pins: Mapping[str, str]) -> Path:
     path.write_text("".join(f"{name}=={version}\n" for name, version in pins.items()))
     return path
 
 
-def _create(target: Path, interpreter: Interpreter, tools: Tools) -> None:
+def create(target: Path, interpreter: Interpreter, tools: Tools) -> None:
     step = "Making the virtualenv"
     if tools.uv:
         command: list[str | Path] = [tools.uv, "venv", "--quiet", "--no-project", "--python", interpreter.path, target]
@@ -399,7 +405,7 @@ def _create(target: Path, interpreter: Interpreter, tools: Tools) -> None:
 def _install(target: Path, requirements: Sequence[str | Path], pins: Mapping[str, str], source: Source, tools: Tools) -> process.Completed:
     arguments = [*requirements, *source.arguments()]
     if pins:
-        arguments += ["-c", _write_pins(Path(tools.scratch, "pins.txt"), pins)]
+        arguments += ["-c", write_pins(Path(tools.scratch, "pins.txt"), pins)]
     python = target / "bin" / "python"
     # Not quiet: pip would not say what conflicts.
     command: tuple[str | Path, ...] = (python, "-m", "pip", "install", "--progress-bar", "off", "--no-cache-dir", "--compile")
@@ -410,13 +416,14 @@ def _install(target: Path, requirements: Sequence[str | Path], pins: Mapping[str
     return tools.run("Installing the packages", *command, *arguments)
 
 
-def clone(source: Path, target: Path) -> None:
-    """A virtualenv like another, at another path, sharing its files' space.
+def clone(source: Path, target: Path, *, linked: bool = True) -> None:
+    """A virtualenv like another, at another path, where it is the same owner's sharing its files' space (``linked``).
 
     Installers replace files and never write into them, so a hard link is as good as a copy. What has the
     virtualenv's own path in it (``bin/``, ``pyvenv.cfg``) is written anew. Modification times stay, so
     the bytecode stays valid.
     """
+    put = _link_or_copy if linked else _copy
     old, new = str(source).encode(), str(target).encode()
     for directory, names, files in os.walk(source):
         here = Path(target, os.path.relpath(directory, source))
@@ -429,11 +436,16 @@ def clone(source: Path, target: Path) -> None:
                 copy.write_bytes(origin.read_bytes().replace(old, new))
                 shutil.copystat(origin, copy)
             else:
-                _link_or_copy(origin, copy)
+                put(origin, copy)
 
 
 def _link_or_copy(origin: Path, copy: Path) -> None:
     try:
         os.link(origin, copy)
     except OSError:
-        shutil.copy2(origin, copy)
+        _copy(origin, copy)
+
+
+def _copy(origin: Path, copy: Path) -> None:
+    shutil.copyfile(origin, copy)
+    shutil.copystat(origin, copy)

@@ -1,0 +1,1 @@
+ocf_flask_sites.py
