@@ -4,7 +4,7 @@
 PYTHON ?= /usr/bin/python3
 export PYTHON
 
-.PHONY: help deploy upgrade run rollback remove restore status logs test lint fuzz demo demo-stop benchmark benchmark-serve benchmark-reload readme clean
+.PHONY: help deploy upgrade run rollback remove restore status logs test lint fuzz demo demo-stop benchmark benchmark-serve benchmark-reload benchmark-bulk readme clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -73,6 +73,10 @@ benchmark-serve: ## Measure how fast a site answers and how much memory it takes
 benchmark-reload: ## Count what visitors lose during deploys under load (in a container; 10 minutes)
 	@tools/venv .venv-test requirements-test.txt
 	@.venv-test/bin/python benchmarks/reload $(ARGS)
+
+benchmark-bulk: ## Measure how long hundreds of owners' sites take (in a container; half an hour)
+	@tools/venv .venv-test requirements-test.txt
+	@.venv-test/bin/python benchmarks/bulk --check $(ARGS)
 
 readme: ## Write the README's table of settings, and AWX's survey, from the role's argument spec
 	@tools/venv .venv-test requirements-test.txt

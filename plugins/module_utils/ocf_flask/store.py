@@ -8,7 +8,7 @@ file, which a quota counts for that account, and whose owner could change it.
 from __future__ import annotations
 
 import json
-import platform
+import os
 import re
 import shutil
 import stat
@@ -45,7 +45,7 @@ class Combination:
     @property
     def key(self) -> str:
         """The name of its directory."""
-        return files.digest(json.dumps([platform.machine(), self.python, self.version, self.pip, *self.asked]))[:32]
+        return files.digest(json.dumps([os.uname().machine, self.python, self.version, self.pip, *self.asked]))[:32]
 
     @property
     def asked(self) -> list[object]:
