@@ -144,8 +144,11 @@ class ActionModule(ActionBase):
             return found
         if self._connection.transport == "local" and not self._task.action.endswith("_info"):
             found["uv"] = [os.path.join(os.path.dirname(sys.executable), "uv")]
+        # Of an installed collection there is no playbook to be named by its path.
+        if __name__.startswith("ansible_collections."):
+            found["again"] = "ansible-playbook ocf.flask.{verb} -e site={name}"
         # In an environment that the checkout's Makefile made, no ansible-playbook need be in PATH.
-        if os.path.exists(os.path.join(os.path.dirname(sys.prefix), "tools", "play")):
+        elif os.path.exists(os.path.join(os.path.dirname(sys.prefix), "tools", "play")):
             found["again"] = "make {verb} site={name}"
         return found
 
