@@ -4,7 +4,7 @@
 PYTHON ?= /usr/bin/python3
 export PYTHON
 
-.PHONY: help deploy upgrade run rollback remove restore status logs test lint fuzz demo demo-stop benchmark benchmark-serve benchmark-reload benchmark-bulk readme clean
+.PHONY: help deploy upgrade run rollback remove restore status logs test lint sanity coverage fuzz release demo demo-stop benchmark benchmark-serve benchmark-reload benchmark-bulk readme clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -50,9 +50,18 @@ lint: ## Run the linters and the type checker alone
 	@tools/venv .venv-test requirements-test.txt
 	@.venv-test/bin/python tools/test lint
 
+sanity: ## Run ansible-test's sanity tests on the built collection
+	@tools/venv .venv-test requirements-test.txt
+	@tools/sanity $(ARGS)
+
 fuzz: ## Send the runtime a million malformed requests: make fuzz [ARGS=LIBFUZZER OPTIONS]
 	@tools/venv .venv-fuzz requirements-fuzz.txt
 	@PYTHONPATH=tests/unit:plugins/module_utils:roles/ocf_flask/files .venv-fuzz/bin/python tests/fuzz_runtime.py $(ARGS)
+
+release: ## Build the collection's archive, install it into an empty place and deploy with it
+	@tools/venv .venv requirements.txt
+	@PYTHON=$(CURDIR)/.venv/bin/python molecule/image/wheels
+	@.venv/bin/python tools/release -e ocf_flask_wheels=$(CURDIR)/build/wheels $(ARGS)
 
 demo: ## Show a site in a real Apache, in a container, at a local URL
 	@tools/venv .venv-test requirements-test.txt

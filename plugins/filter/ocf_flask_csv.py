@@ -11,9 +11,9 @@ from ansible.errors import AnsibleFilterError
 DOCUMENTATION = r"""
 name: ocf_flask_csv
 short_description: A list of sites from CSV
-version_added: 0.1.0
+version_added: 1.0.0
 author:
-  - The ocf_flask authors
+  - The ocf_flask authors (@ocf)
 description:
   - Makes entries for C(ocf_flask_sites) of CSV text, for example of what a spreadsheet has exported.
   - The first line names the columns; C(name) and C(owner) mostly, and any other setting of a site. An empty cell sets nothing.

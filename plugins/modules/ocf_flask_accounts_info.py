@@ -6,12 +6,12 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: ocf_flask_accounts_info
 short_description: Find the Flask sites that the accounts of a machine have
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Looks into the web space of each person's account, as that account, and says which sites deploys have made there. Changes nothing.
   - Used by the role P(ocf.flask.ocf_flask#role), for its verb find.
 author:
-  - The ocf_flask authors
+  - The ocf_flask authors (@ocf)
 options:
   owner:
     description: The one account to look at; empty for all. Only root can look at others' than its own.

@@ -6,14 +6,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: ocf_flask_sites
 short_description: Deploy Flask sites under Apache, mod_fcgid and suexec
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Takes the sites of one machine and brings each to its wanted state in one transaction, as its owner.
   - A new release is built and tested beside the one that serves, and switched to by one rename.
     A site whose deploy fails is left as it was.
   - Used by the role P(ocf.flask.ocf_flask#role), which renders its templates and has the settings' documentation.
 author:
-  - The ocf_flask authors
+  - The ocf_flask authors (@ocf)
 options:
   variables:
     description: All variables whose names begin with C(ocf_flask_), by full name. They are the settings of each site.

@@ -6,12 +6,12 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: ocf_flask_sites_info
 short_description: Look at Flask sites under Apache, mod_fcgid and suexec
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Says of each site of one machine what it is, as its owner would find it. Changes nothing.
   - Used by the role P(ocf.flask.ocf_flask#role), for its verbs status and logs.
 author:
-  - The ocf_flask authors
+  - The ocf_flask authors (@ocf)
 options:
   variables:
     description: All variables whose names begin with C(ocf_flask_), by full name. They are the settings of each site.
