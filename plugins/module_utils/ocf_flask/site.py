@@ -48,9 +48,9 @@ class Kit:
 class Site:
     """``env`` is the environment of tools such as pip, not of the application. ``code`` is the directory with the
     code that is to be deployed: of managed code the live release's, or, of the ``revision``, a staged one. ``adopted``:
-    what it had when it was made by hand, and ``settings`` include. ``is_new``: no release of it is there. ``keeps_code``: where its code comes from, only its own
-    record says, and the live release's stays. ``urls``: those
-    on virtual hosts, and ``url_notes`` what to know of them."""
+    what it had when it was made by hand, and ``settings`` include. ``is_new``: no release of it is there. ``keeps_code``:
+    where its code comes from, only its own record says, and the live release's stays. ``urls``: those on virtual hosts,
+    and ``url_notes`` what to know of them."""
 
     settings: Settings
     kit: Kit

@@ -35,8 +35,9 @@ class Status(Record):
     ``python_runs``: whether the virtualenv's interpreter does. ``disk``: bytes in the site directory and the private
     one, in blocks. ``tested`` is a smoke test made now, as `Outcome.tested`, and ``problem`` why it failed;
     ``log`` the last lines of the site's own log, from the file ``log_file``. ``taken_over``: when a site made by hand was.
-    ``errors``: the last exceptions in the log, a line each, with their times. ``urls``: those on virtual hosts. ``source``: where managed code came from. ``earlier``: the other releases that a rollback can
-    go to, the newest first, and ``archives`` the names of those that can be restored.
+    ``errors``: the last exceptions in the log, a line each, with their times. ``urls``: those on virtual hosts.
+    ``source``: where managed code came from. ``earlier``: the other releases that a rollback can go to, the newest first,
+    and ``archives`` the names of those that can be restored.
     """
 
     states: ClassVar[tuple[str, ...]] = (DEPLOYED, ABSENT, FOREIGN, *Record.states)
