@@ -195,3 +195,94 @@ def test_broken_marker_lines_are_refused_and_nobody_guesses_whose_lines_are_whos
 def test_a_line_that_goes_on_in_the_next_does_not_swallow_our_first() -> None:
     assert merged(b"Redirect /a \\\n") == b"Redirect /a \\\n\n" + OURS
     assert merged(b"Redirect /a \\") == b"Redirect /a \\\n\n" + OURS
+    # Only at its very end does a backslash have Apache read on.
+    for ended in (b"Redirect /a \\ \n", b"Redirect /a \\X\n"):
+        assert merged(ended) == ended + OURS
+
+
+def test_of_our_block_only_its_last_line_end_is_ours() -> None:
+    content = htaccess.merge(b"", b"Header set X-Y X\t\n\n").content
+    assert htaccess.block_of(content) == b"Header set X-Y X\t\n"
+
+
+IF = b"<IfModule mod_rewrite.c>\n"
+FI = b"</IfModule>\n"
+HEADER = b"Header set X y\n"
+ONE_LINE = b"RewriteRule ^(.*)$ run.fcgi/$1 [L]\n"
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [
+        (HEADER + IF + RECIPE + FI + HEADER, HEADER + b"@" + HEADER),
+        (HEADER + IF + ONE_LINE + FI, HEADER + b"@"),
+        (IF + b"\n" + RECIPE.replace(b"\n", b"\n \n") + FI.upper(), b"@\n" + b" \n" * 4),
+        (IF + RECIPE + FI + IF + RECIPE.replace(b"RewriteBase /\n", b"") + FI + HEADER, b"@" + HEADER),
+        # Around something that stays, so does the section, and ours holds outside of it.
+        (IF + HEADER + ONE_LINE + FI + HEADER, IF + HEADER + FI + b"@" + HEADER),
+        (IF + RECIPE + HEADER + FI, IF + HEADER + FI + b"@"),
+        (IF + IF + RECIPE + HEADER + FI + HEADER + FI + HEADER, IF + IF + HEADER + FI + HEADER + FI + b"@" + HEADER),
+        (IF + HEADER + FI + RECIPE + HEADER, IF + HEADER + FI + b"@" + HEADER),
+        (b"<IfModule a>\n<Files b>\n" + RECIPE + HEADER + b"</Files>\n" + FI, b"<IfModule a>\n<Files b>\n" + HEADER + b"</Files>\n" + FI + b"@"),
+        # One that was empty before is the user's, and so is one that nothing ends.
+        (RECIPE + IF + FI, b"@" + IF + FI),
+        (IF + FI + RECIPE, IF + FI + b"@"),
+        (IF + RECIPE, IF + b"@"),
+    ],
+)  # fmt: skip
+def test_a_section_around_the_recipe_goes_with_it(present: bytes, expected: bytes) -> None:
+    assert merged(present).replace(OURS, b"@") == expected
+
+
+@pytest.mark.parametrize(
+    ("above", "replaced"),
+    [
+        (b"RewriteEngine On\n" + HEADER, ["RewriteRule"]),
+        (b"RewriteEngine On\nRewriteEngine On\n", ["RewriteEngine", "RewriteRule"]),
+        (b"AddHandler fcgid-script .fcgi\nRewriteEngine On\nOptions +ExecCGI\n", ["AddHandler", "RewriteEngine", "Options", "RewriteRule"]),
+    ],
+)
+def test_above_the_recipes_rule_each_line_is_its_own_once(above: bytes, replaced: list[str]) -> None:
+    found = htaccess.merge(above + ONE_LINE, BLOCK)
+    assert [line.split()[0] for line in found.replaced] == replaced
+    assert found.content == b"".join((above + ONE_LINE).splitlines(keepends=True)[: -len(replaced)]) + OURS
+
+
+def test_what_stands_below_the_recipes_rule_is_not_its_own() -> None:
+    found = htaccess.merge(ONE_LINE + b"RewriteEngine On\n", BLOCK)
+    assert (found.content, len(found.replaced)) == (OURS + b"RewriteEngine On\n", 1)
+
+
+def test_lines_that_are_no_text_are_named_as_well_as_can_be() -> None:
+    assert htaccess.merge(b"RewriteBase /caf\xe9\n" + ONE_LINE, BLOCK).replaced[0] == "RewriteBase /caf\ufffd"
+    assert htaccess.merge(b"Redirect /caf\xe9 /x\n", BLOCK).taking == ("line 1: Redirect /caf\ufffd /x",)
+
+
+@pytest.mark.parametrize(
+    ("present", "serves"),
+    [
+        (RECIPE, True),
+        (RECIPE.replace(b"!-f", b"!-d"), False),
+        (ONE_LINE, False),
+        (b"AddHandler fcgid-script .fcgi\n" + ONE_LINE, False),
+        # Its pages are below run.fcgi/.
+        (b"AddHandler fcgid-script .fcgi\n", True),
+        (b"", True),
+    ],
+)
+def test_a_site_made_by_hand_serves_files_unless_its_rule_takes_them(present: bytes, serves: bool) -> None:
+    assert htaccess.serves_files(present) is serves
+
+
+@pytest.mark.parametrize(
+    ("line", "paths"),
+    [
+        (b'AuthUserFile "/home/a/al/alice/.htpasswd"', ["/home/a/al/alice/.htpasswd"]),
+        (b"  authdigestfile /caf\xe9", ["/caf\udce9"]),
+        (b"Require expr \"file('/etc/a') == file(/etc/b)\"", ["/etc/a", "/etc/b"]),
+        (b"AuthName /x", []),
+        (b"# AuthUserFile /x", []),
+    ],
+)
+def test_the_files_that_the_web_server_is_to_read_are_known(line: bytes, paths: list[str]) -> None:
+    assert htaccess.files_read(HEADER + line + b"\n") == paths
