@@ -122,3 +122,22 @@ def test_the_kit_is_the_same_in_the_role_the_module_and_its_documentation() -> N
     named = re.findall(r'"(\w+)"', text.partition("KIT = (")[2].partition(")")[0])
     brought = yaml.safe_load((ROLE / "vars/main.yml").read_text())["__ocf_flask_kit"]
     assert list(documented) == named == list(brought)
+
+
+def test_what_the_compatibility_page_names_is_there() -> None:
+    page = (ROOT / "docs/compatibility.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    assert len(named) > 10
+    assert [(file, test) for file, test in named if f"def {test}(" not in (ROOT / file).read_text()] == []
+    (scenarios,) = re.findall(r"all scenarios: ([^|]+)", page)
+    assert set(re.findall(r"`(\w+)`", scenarios)) == {path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")}
+
+
+def test_the_oldest_ansible_core_is_one_and_is_tested() -> None:
+    required = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["requires_ansible"]
+    pinned = re.findall(r"^ansible-core==(\d+\.\d+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    page = (ROOT / "docs/compatibility.md").read_text()
+    assert required == f">={min(pinned)}.0" and f"| {min(pinned)}, the oldest |" in page and f"| {max(pinned)}, the newest |" in page
+    assert yaml.safe_load((ROLE / "meta/main.yml").read_text())["galaxy_info"]["min_ansible_version"] == min(pinned)
+    allowed = {path.name for path in ROOT.glob("tests/sanity/ignore-*.txt")}
+    assert allowed == {f"ignore-{version}.txt" for version in pinned}

@@ -76,7 +76,7 @@ def toml(file: Path) -> dict[str, Any]:
     :raises SettingError: when it cannot be read.
     """
     if sys.version_info >= (3, 11):
-        import tomllib
+        import tomllib  # novm: only where it is
 
         try:
             content: dict[str, Any] = tomllib.loads(files.content(file).decode())

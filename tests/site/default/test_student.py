@@ -6,6 +6,7 @@ With the newest ansible-core, which needs Python 3.12, and with the oldest that 
 from __future__ import annotations
 
 import base64
+import json
 import subprocess
 from dataclasses import dataclass
 
@@ -68,6 +69,15 @@ def test_a_student_deploys_on_the_host_itself(checkout: Checkout) -> None:
     assert "mine is deployed." in output and "changed=1" in output
     assert checkout.container.visit("/~bob/mine/").text == "Hello World!"
     assert "changed=0" in checkout.play(command)
+
+
+def test_staff_deploy_for_an_owner_on_the_host_itself(checkout: Checkout) -> None:
+    listed = json.dumps({"ocf_flask_sites": [{"name": "listed", "owner": "bob"}]})
+    command = f"cd {checkout.directory} && .venv/bin/ansible-playbook -i inventory/staff deploy.yml -e '{URL}' -e '{listed}'"
+    output = checkout.container.shell(command, "root")
+    assert "listed is deployed." in output and "changed=1" in output
+    assert checkout.container.visit("/~bob/listed/").text == "Hello World!"
+    assert checkout.run("find ~/public_html/ ~/.ocf-flask ! -user bob") == ""
 
 
 def test_what_stands_in_the_sites_file_holds_for_every_verb(checkout: Checkout) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hosted import ROOT, Container, Site
+from hosted import ROOT, Container, Host, Site
 
 APP = """\
 import os
@@ -114,20 +114,25 @@ def test_nothing_that_travelled_stays_behind(site: Site, project: Path) -> None:
     assert site.container.shell("find / -xdev -name code.zip 2>/dev/null", "root", check=False) == before == ""
 
 
-def test_from_a_laptop_over_ssh_as_oneself(site: Site, project: Path, sshd: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pipelining", ["true", "false"])
+@pytest.mark.parametrize("account", ["alice", "root"])
+def test_from_a_laptop_over_ssh(site: Site, project: Path, sshd: str, tmp_path: Path, account: str, pipelining: str) -> None:
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    site.shell("mkdir -p -m 700 ~/.ssh; cat > ~/.ssh/authorized_keys", stdin=key.with_suffix(".pub").read_text())
+    authorize = "mkdir -p -m 700 ~/.ssh; cat > ~/.ssh/authorized_keys"
+    site.container.shell(authorize, account, stdin=key.with_suffix(".pub").read_text())
     options = f"-o StrictHostKeyChecking=no -o UserKnownHostsFile={tmp_path}/known -i {key}"
     command = [
-        str(Path(sys.executable).with_name("ansible-playbook")), "-i", f"{sshd},", "-u", "alice", "deploy.yml", "-e", f"site={site.name}",
-        "-e", "ocf_flask_url=http://www.example.test/~{owner}/{name}/", *managed(project),
+        str(Path(sys.executable).with_name("ansible-playbook")), "-i", f"{sshd},", "-u", account, "deploy.yml", "-e", f"site={site.name}",
+        "-e", "ocf_flask_url=http://www.example.test/~{owner}/{name}/", *managed(project), *(["-e", "owner=alice"] if account == "root" else []),
         "-e", "ansible_python_interpreter=/usr/bin/python3", "--ssh-extra-args", options,
     ]  # fmt: skip
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTEST_"))}
+    environment["ANSIBLE_PIPELINING"] = pipelining
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert site.visit().text == "one, visit 2"
+    assert site.shell(f"find {site.private} {site.directory} ! -user alice") == ""
     again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert "changed=0" in again.stdout, again.stdout
 
@@ -181,3 +186,44 @@ def test_uploads_below_static_are_the_apps_to_deliver(site: Site, project: Path)
 def test_a_directory_is_deployed_by_becoming_its_owner(site: Site, project: Path) -> None:
     site.deployed(*managed(project), "--become", "--become-user", "alice")
     assert site.visit().text == "one, visit 2"
+
+
+@pytest.fixture
+def bare(container: Container) -> Iterator[Host]:
+    """A host that reaches no other and has neither git nor uv."""
+    name, home = f"{container.name}-bare", f"{container.name}-bare-home"
+    try:
+        host = Host(name, {"/home": home}, "--network=none", "--add-host=www.example.test:127.0.0.1", f"ocf-flask-test:{container.host}")
+        host.shell("rm /usr/bin/git; until curl --silent --output /dev/null http://www.example.test/; do sleep 0.2; done", "root")
+        yield host
+    finally:
+        subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
+        subprocess.run(["docker", "volume", "rm", home], capture_output=True, check=False)
+
+
+def test_a_host_without_network_git_and_uv_is_deployed_to(bare: Host, project: Path) -> None:
+    site = Site(bare, "flasky")
+    site.deployed(*managed(project))
+    assert site.shell("curl --silent http://www.example.test/~alice/flasky/") == "one, visit 2"
+    failed = site.deploy("-e", "ocf_flask_source=https://git.example.test/alice/flasky.git")
+    assert failed.returncode == 2 and "This machine has no git" in failed.output
+    assert site.shell("curl --silent http://www.example.test/~alice/flasky/") == "one, visit 3"
+
+
+def test_a_playbook_of_another_project_has_the_role(site: Site, tmp_path: Path) -> None:
+    places = {
+        "roles_path": "roles",
+        "library": "plugins/modules",
+        "module_utils": "plugins/module_utils",
+        "action_plugins": "plugins/action",
+    }
+    (tmp_path / "ansible.cfg").write_text("[defaults]\n" + "".join(f"{key} = {ROOT / path}\n" for key, path in places.items()))
+    (tmp_path / "ours.yml").write_text("- hosts: all\n  gather_facts: false\n  roles: [ocf_flask]\n")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTEST_"))}
+    command = [
+        str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(ROOT / "molecule/shared/inventory"), "--limit", site.container.host,
+        "ours.yml", *site.entry(), "-e", "ocf_flask_url=http://www.example.test/~{owner}/{name}/",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert site.visit().text == "Hello World!"
