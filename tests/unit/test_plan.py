@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from ocf_flask import permissions, plan
+from ocf_flask import permissions, plan, publish
 from ocf_flask.release import Manifest
 from ocf_flask.virtualenv import Interpreter
 
@@ -164,6 +164,10 @@ def test_what_differs_is_said_and_a_new_release_made(changed: dict[str, Any], sa
         ({"run_fcgi_mode": 0o644}, {"run_fcgi": ["restored"]}),
         ({"run_fcgi_mode": 0o775}, {"run_fcgi": ["restored"]}),
         ({"links_right": False}, {"virtualenv": ["the link venv repaired"]}),
+        ({"old_virtualenv_due": True}, {"virtualenv": ["the one made by hand set aside, because nobody runs from it any more"]}),
+        ({"run_right": False}, {"command": ["the program run repaired"]}),
+        ({"static": publish.Found(todo={"static/a.css": "changed"})}, {"static": ["static/a.css changed"]}),
+        ({"static": publish.Found(stale=("static/a.css",))}, {"static": ["static/a.css no longer public"]}),
     ],
 )
 def test_what_needs_no_new_release_is_repaired_without_one(observed: dict[str, Any], said: dict[str, list[str]]) -> None:
@@ -172,6 +176,102 @@ def test_what_needs_no_new_release_is_repaired_without_one(observed: dict[str, A
     assert not found.empty
     assert not found.release
     assert found.virtualenv == plan.KEEP
+
+
+@pytest.mark.parametrize(
+    ("wanted", "present", "said"),
+    [
+        (("0 4 * * * /p/run --cron tidy",), (), ["tidy (0 4 * * *) added"]),
+        ((), ("0 4 * * * /p/run --cron tidy",), ["tidy (0 4 * * *) removed"]),
+        (
+            ("5 4 * * * /p/run --cron tidy",),
+            ("0 4 * * * /p/run --cron tidy", "mine"),
+            ["tidy (0 4 * * *) removed", "'mine' removed", "tidy (5 4 * * *) added"],
+        ),
+        (("a", "b"), ("b", "a"), ["the lines put into order"]),
+        (("a",), ("a",), []),
+        (None, ("a",), []),
+        (("a",), None, []),
+    ],
+)
+def test_each_line_of_the_crontab_that_differs_is_said(
+    wanted: tuple[str, ...] | None, present: tuple[str, ...] | None, said: list[str]
+) -> None:
+    found = plan.make(replace(WANTED, cron=wanted), replace(SERVING, cron=present))
+    assert words(found) == ({"cron": said} if said else {})
+    assert (found.cron, found.empty, found.release) == (bool(said), not said, False)
+
+
+def test_a_new_release_runs_the_release_command_and_no_other_deploy_does() -> None:
+    upgrading = {"release_command": "flask db upgrade"}
+    live = replace(LIVE, inputs={**INPUTS, **upgrading})
+    found = plan.make(wanted(**upgrading, app="shop:app"), replace(SERVING, live=live))
+    assert words(found)["command"] == ["flask db upgrade"]
+    assert plan.make(wanted(**upgrading), replace(SERVING, live=live)).empty
+    assert plan.make(wanted(**upgrading), replace(SERVING, live=live, htaccess=None)).release is False
+
+
+def test_a_release_command_is_run_when_it_is_new_and_not_when_it_is_gone() -> None:
+    found = plan.make(wanted(release_command="flask db upgrade"), SERVING)
+    assert (words(found)["settings"], words(found)["command"]) == (["ocf_flask_release_command flask db upgrade"], ["flask db upgrade"])
+    live = replace(LIVE, inputs={**INPUTS, "release_command": "flask db upgrade"})
+    assert plan.make(WANTED, replace(SERVING, live=live)).empty
+
+
+def test_the_names_of_variables_and_scheduled_commands_that_differ_are_said() -> None:
+    live = replace(LIVE, inputs={**INPUTS, "cron": {"tidy": "1", "mail": "1"}})
+    found = plan.make(
+        replace(wanted(cron={"tidy": "2", "mail": "1"}), env={"SAME": "1", "NEW": "x", "OTHER": "b"}),
+        replace(SERVING, live=live, env={"SAME": "1", "OLD": "x", "OTHER": "a"}),
+    )
+    assert words(found)["settings"] == ["NEW added", "OLD removed", "OTHER changed", "the scheduled command tidy changed"]
+    assert words(plan.make(replace(wanted(cron={"tidy": "1"}), env={"NEW": "x"}), FRESH))["settings"] == [
+        "NEW added",
+        "the scheduled command tidy added",
+    ]
+
+
+def test_the_variables_that_are_set_no_more_are_named() -> None:
+    observed = replace(SERVING, env={"B": "1", "KEPT": "1", "A": "1"})
+    assert plan.dropped_variables(observed, replace(WANTED, env={"KEPT": "2"})) == ["The variable A", "The variable B"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ([], ["instance/"], "nothing -> instance/"),
+        (["instance/", "uploads/"], [], "instance/, uploads/ -> nothing"),
+        (["instance/"], ["instance/", "a.db"], "instance/ -> instance/, a.db"),
+    ],
+)
+def test_what_is_shared_is_said_when_it_changes(old: list[str], new: list[str], said: str) -> None:
+    found = plan.make(wanted(shared=new), replace(SERVING, live=replace(LIVE, inputs={**INPUTS, "shared": old})))
+    assert words(found) == {"settings": [f"ocf_flask_shared {said}"], "run_fcgi": ["starts the new release"]}
+
+
+def test_code_that_was_changed_in_a_release_by_hand_is_put_back() -> None:
+    found = plan.make(WANTED, replace(SERVING, staged=True))
+    assert words(found)["code"] == ["put back: the live release's had been changed by hand"]
+    assert words(plan.make(wanted(code={}), replace(SERVING, staged=True)))["code"] == [
+        "flaskyapplication.py removed",
+        "requirements.txt removed",
+    ]
+
+
+def test_versions_stay_those_that_are_installed_or_else_those_of_the_record() -> None:
+    assert plan.make(WANTED, replace(SERVING, installed={"flask": "3.0"})).pins == {"flask": "3.0"}
+    assert plan.make(WANTED, replace(SERVING, installed={})).pins == LIVE.packages
+    assert plan.make(WANTED, FRESH).pins == {}
+
+
+def test_what_is_public_no_more_is_no_step_of_its_own_in_a_new_release() -> None:
+    found = plan.make(wanted(app="x:app"), replace(SERVING, static=publish.Found(stale=("static/a.css",))))
+    assert "static" not in words(found) and found.static
+
+
+def test_what_stands_in_the_way_of_a_virtualenv_comes_first() -> None:
+    found = plan.make(WANTED, replace(SERVING, installed={"flask": "3.1.3", "rich": "15.0"}))
+    assert [change.part for change in found.changes][:2] == ["run_fcgi", "virtualenv"]
 
 
 def test_a_group_writable_run_fcgi_would_be_refused_by_suexec_and_an_owners_alone_not() -> None:
