@@ -106,6 +106,13 @@ def test_the_variables_travel_apart_and_no_message_shows_them() -> None:
     assert "secret" not in repr(whole) and environment.put_back(variables, "") == variables
 
 
+@pytest.mark.parametrize("listed", ["flasky", 5, {"name": "flasky"}, None])
+def test_a_list_of_sites_that_is_none_is_left_to_be_said(listed: object) -> None:
+    hidden = {"variables": {"ocf_flask_env": {}}, "sites": {}}
+    found = environment.put_back({"ocf_flask_sites": listed}, base64.b64encode(json.dumps(hidden).encode()).decode())
+    assert found["ocf_flask_sites"] == listed
+
+
 def action_plugin() -> ModuleType:
     path = Path(__file__).parents[2] / "plugins/action/ocf_flask_sites.py"
     loader = SourceFileLoader("ocf_flask_action", str(path))

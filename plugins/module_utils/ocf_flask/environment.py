@@ -40,10 +40,13 @@ def put_back(variables: Mapping[str, Any], environments: str) -> dict[str, Any]:
         return whole
     hidden = json.loads(base64.b64decode(environments))
     whole.update({name: _concealed(value) for name, value in hidden["variables"].items()})
-    listed = [dict(entry) if isinstance(entry, Mapping) else entry for entry in whole.get(_SITES) or []]
+    if not hidden["sites"]:
+        # It may be no list at all, which is for others to say.
+        return whole
+    listed = [dict(entry) if isinstance(entry, Mapping) else entry for entry in whole[_SITES]]
     for place, keys in hidden["sites"].items():
         listed[int(place)].update({key: _concealed(value) for key, value in keys.items()})
-    return {**whole, _SITES: listed} if _SITES in whole else whole
+    return {**whole, _SITES: listed}
 
 
 def _concealed(value: Any) -> Any:
