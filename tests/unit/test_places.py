@@ -221,6 +221,16 @@ def test_what_is_anothers_is_refused(ordinary: Settings, alice: places.Account, 
     assert "or have it changed: chown -R bob /" in caught.value.message
 
 
+def test_only_in_another_sites_directory_a_new_one_is_refused(ordinary: Settings, alice: places.Account) -> None:
+    within = places.locate(replace(ordinary, directory="~/public_html/club/forum"), alice)
+    within.site.parent.mkdir(parents=True)
+    (alice.home / "public_html/run.fcgi").touch()
+    places.check_apart(within, alice, "forum")
+    (within.site.parent / "run.fcgi").touch()
+    with pytest.raises(SettingError, match=r"in the directory of another site, .*/club: .* -e ocf_flask_directory=~/public_html/forum$"):
+        places.check_apart(within, alice, "forum")
+
+
 def test_a_run_fcgi_that_is_no_file_is_refused(ordinary: Settings, alice: places.Account) -> None:
     where = places.locate(ordinary, alice)
     where.site.mkdir(parents=True)

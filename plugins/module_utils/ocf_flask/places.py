@@ -309,6 +309,21 @@ def _check_plain(path: Path, setting: str) -> None:
         )
 
 
+def check_apart(places: Places, owner: Account, name: str) -> None:
+    """A new site is not in the directory of another one, but for the web space as a whole.
+
+    :raises SettingError: when it is.
+    """
+    for parent in places.site.parents:
+        if parent in (owner.home, Path(os.path.realpath(absolute(WEB_SPACE, owner)))):
+            break
+        if os.path.lexists(parent / "run.fcgi"):
+            raise SettingError(
+                f"ocf_flask_directory is {str(places.site)!r}, and that is in the directory of another site, {parent}: "
+                f"who removes the one would remove both. Name one outside of it: -e ocf_flask_directory={WEB_SPACE}/{name}"
+            )
+
+
 def check_ownership(places: Places, owner: Account) -> None:
     """Everything that suexec looks at belongs to the owner, or is not there yet.
 

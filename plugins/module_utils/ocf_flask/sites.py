@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
-from . import explain, observe, report, settings
+from . import explain, observe, places, report, settings
 from .environment import put_back
 from .errors import SettingError
 from .outcome import DONE, UNCHANGED, WOULD_CHANGE, Outcome, Record, are_texts
@@ -173,7 +173,11 @@ def _source() -> ModuleType:
 
 def _opened(one: settings.Settings, kit: Kit) -> Site:
     site = open_site(one, kit)
-    return _takeover()(site) if site.is_new and site.places.run_fcgi.exists() else site
+    if site.is_new and site.places.run_fcgi.exists():
+        return _takeover()(site)
+    if site.is_new:
+        places.check_apart(site.places, site.owner, one.name)
+    return site
 
 
 def _takeover() -> Callable[[Site], Site]:
