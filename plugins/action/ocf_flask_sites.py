@@ -16,7 +16,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from ansible import constants, context
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.release import __version__
 from ansible.utils.display import Display
 
 PREFIX = "ocf_flask_"
@@ -35,8 +38,11 @@ class ActionModule(ActionBase):
         """Run the module with every variable whose name begins with ``ocf_flask_``, and print its report."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
+        unfit = self._unfit(variables)
+        if unfit:
+            return {**result, "failed": True, "msg": unfit}
         arguments = {
-            "variables": {name: self._templar.template(variables[name]) for name in variables if name.startswith(PREFIX)},
+            "variables": {name: self._filled_in(name, variables[name]) for name in variables if name.startswith(PREFIX)},
             "elsewhere": self._elsewhere(variables),
             **self._from_here(),
             **self._task.args,
@@ -68,6 +74,30 @@ class ActionModule(ActionBase):
     def _is_about_store(self) -> bool:
         """Whether it is about what the sites share, and not about each of them."""
         return bool(self._task.action.endswith("_store"))
+
+    def _unfit(self, variables: Mapping[str, Any]) -> str:
+        """Why the run cannot be what was meant; empty when it can."""
+        look = _beside("ocf_flask_unfit")
+        named = [one for one in context.CLIARGS.get("inventory") or () if one not in constants.DEFAULT_HOST_LIST]
+        file = os.path.join(variables.get("playbook_dir", ""), os.pardir, "inventory", "sites", f"{self._task.args.get('site')}.yml")
+        unfit: str = (
+            look.old_ansible(__version__)
+            or look.lost_inventory(named, variables["groups"]["all"])
+            or look.lost_words(variables.get("_raw_params", ""))
+            or look.lost_file(file)
+        )
+        if unfit or not os.path.exists(file):
+            return unfit
+        given = self._loader.load_from_file(file)
+        settings = [name for name in variables if name.startswith(PREFIX)]
+        return str(look.lost_settings(file, given if isinstance(given, Mapping) else (), settings))
+
+    def _filled_in(self, name: str, value: Any) -> Any:
+        """A setting, decrypted, and with what Ansible puts between its braces."""
+        try:
+            return self._templar.template(value)
+        except AnsibleError as error:
+            raise AnsibleError(_beside("ocf_flask_unfit").unread(name)) from error
 
     def _carry_out(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Run the module; once more with what it lacks of the directories on this machine that sites are deployed from."""

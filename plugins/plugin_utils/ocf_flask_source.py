@@ -71,7 +71,9 @@ def listing(source: str) -> tuple[dict[str, str], list[str]]:
     root = os.path.realpath(os.path.expanduser(source))
     if not os.path.isdir(root):
         where = f" ({root})" if root != source else ""
-        raise SourceError(f"ocf_flask_source is {source!r}, and there is no such directory{where} on the machine that runs Ansible.")
+        raise SourceError(
+            f"ocf_flask_source is {source!r}, and there is no such directory{where} on the machine that runs Ansible. Correct the path."
+        )
     found: dict[str, str] = {}
     left = _LeftOut()
     size = 0

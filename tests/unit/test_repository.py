@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+import ocf_flask_unfit
 from ocf_flask import settings
 
 ROOT = Path(__file__).parents[2]
@@ -114,6 +115,13 @@ def test_the_modules_documentation_names_its_parameters(module: str) -> None:
     documented = yaml.safe_load(text.partition('DOCUMENTATION = r"""')[2].partition('"""')[0])["options"]
     spec = text.partition("argument_spec={")[2].partition("supports_check_mode")[0]
     assert set(re.findall(r'"(\w+)": \{"type"', spec)) == set(documented)
+
+
+def test_the_oldest_ansible_is_the_same_for_a_checkout_a_role_and_a_collection() -> None:
+    oldest = ".".join(map(str, ocf_flask_unfit.OLDEST))
+    assert yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["requires_ansible"] == f">={oldest}.0"
+    assert yaml.safe_load((ROLE / "meta/main.yml").read_text())["galaxy_info"]["min_ansible_version"] == oldest
+    assert f"(ansible-core {oldest} or newer)" in (ROOT / "README.md").read_text()
 
 
 def test_the_kit_is_the_same_in_the_role_the_module_and_its_documentation() -> None:

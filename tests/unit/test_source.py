@@ -451,7 +451,7 @@ def test_what_was_edited_in_a_release_travels_again(site: Site, project: Project
 def test_a_directory_that_is_not_there_fails_that_site(site: Site, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     assert site.deploy(source=str(gone)).error == (
-        f"ocf_flask_source is {str(gone)!r}, and there is no such directory on the machine that runs Ansible."
+        f"ocf_flask_source is {str(gone)!r}, and there is no such directory on the machine that runs Ansible. Correct the path."
     )
 
 
