@@ -74,12 +74,17 @@ def test_an_entry_without_an_owner_is_the_default_owners() -> None:
 
 
 def test_no_match_is_an_error_that_lists_the_names() -> None:
-    assert refusal(run("flaky", sites=SITES)) == "No site matches site=flaky. The sites of this inventory: blog, flasky, shop"
+    assert (
+        refusal(run("flaky", sites=SITES))
+        == "No site matches site=flaky. Did you mean flasky? The sites of this inventory: blog, flasky, shop"
+    )
     assert (
         refusal(run("shop", "alice", sites=SITES))
         == "No site matches site=shop owner=alice. The sites of this inventory: blog, flasky, shop"
     )
     assert refusal(run("flaky", elsewhere=("wiki",), sites=SITES)).endswith("The sites of this inventory: blog, flasky, shop, wiki")
+    many = [{"name": f"site{number:04}"} for number in range(1000)]
+    assert refusal(run("wiki", sites=many)).endswith("site0018, site0019 and 980 more")
 
 
 def test_a_site_of_another_host_is_no_error_here() -> None:
@@ -106,9 +111,9 @@ def test_what_is_wrong_with_a_run_stops_it_before_anything_changes(variables: di
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"name": "a"}, f"The sites a and a of {ME} have the same name, a. Give each its own."),
-        ({"name": "a", "owner": ME}, f"The sites a and a of {ME} have the same name, a. Give each its own."),
-        ({"name": "b", "directory": "~/public_html/a"}, "have the same directory, "),
+        ({"name": "a"}, f"The sites a and a of {ME} have the same name, a. Take one of them out."),
+        ({"name": "a", "owner": ME}, f"The sites a and a of {ME} have the same name, a. Take one of them out."),
+        ({"name": "b", "directory": "~/public_html/a"}, "/a. Leave directory away, and each has its own, ~/public_html/NAME."),
         ({"name": "b", "directory": "~//public_html/./a/"}, "have the same directory, "),
         ({"name": "b", "private_directory": "~/.ocf-flask/a"}, "have the same private_directory, "),
     ],

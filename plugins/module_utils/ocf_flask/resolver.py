@@ -15,6 +15,8 @@ _NOISE = re.compile(
 _VERSIONS = re.compile(r"(\(from versions: )[^()]*, ((?:[^(), ]+, ){9}[^(), ]+\))")
 _OTHER_PYTHON = re.compile(r"(different python version: ).*; ((?:[^;\n]+; ){3}[^;\n]+)$", re.M)
 _SHOWN = 3
+# What uv and pip say when no connection comes about.
+_UNREACHABLE = re.compile(r"error sending request|connection broken by")
 
 
 def reason(output: str, listed: Mapping[str, Sequence[str]]) -> str:
@@ -35,6 +37,11 @@ def about(why: str, asked: Sequence[tuple[str, str, str]], python: str) -> str:
 
     :param asked: of each package that is asked for its name, the line and the file or setting that has it.
     """
+    if _UNREACHABLE.search(why):
+        return (
+            ": the package index cannot be reached from this machine. Try again later, "
+            "or name another with ocf_flask_index, or a directory of wheels with ocf_flask_wheels."
+        )
     text = re.sub(r"(?<=\w)[_.](?=[a-z])", "-", why.lower())
     blamed: dict[str, list[str]] = {}
     for name, line, where in dict.fromkeys(asked):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -11,7 +12,10 @@ from typing import Any, Generic, TypeVar
 from . import environment, masking, places, report, settings, workers
 from .errors import SettingError, SiteError
 from .outcome import FAILED, SKIPPED, Record
+from .words import some
 
+# Names of sites in a message: an inventory may have thousands.
+_SHOWN = 20
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
@@ -63,9 +67,11 @@ def select(run: Run) -> list[Mapping[str, Any]]:
     ]
     if chosen or (run.only and run.elsewhere) or any(name for name in run.elsewhere if run.site in ("", name)):
         return chosen
-    names = ", ".join(sorted({*(str(entry["name"]) for entry in entries), *run.elsewhere}))
+    names = sorted({*(str(entry["name"]) for entry in entries), *run.elsewhere})
+    near = difflib.get_close_matches(run.site, names, n=3)
     asked = " ".join(f"{key}={value}" for key, value in (("site", run.site), ("owner", run.owner), ("only", ", ".join(run.only))) if value)
-    raise SettingError(f"No site matches {asked}. The sites of this inventory: {names}")
+    meant = f"Did you mean {' or '.join(near)}? " if near and run.site not in names else ""
+    raise SettingError(f"No site matches {asked}. {meant}The sites of this inventory: {some(names, _SHOWN)}")
 
 
 def owner_of(run: Run, entry: Mapping[str, Any]) -> str:
@@ -152,15 +158,17 @@ def _check_apart(sites: Sequence[settings.Settings]) -> None:
     seen: dict[tuple[str, str], str] = {}
     for one in sites:
         owner = places.account(one.owner)
-        for what, value in (
-            ("name", one.name),
-            ("directory", _from_home(one.directory or f"~/public_html/{one.name}", owner)),
-            ("private_directory", _from_home(one.private_directory or f"~/.ocf-flask/{one.name}", owner)),
+        for what, usual, given in (
+            ("name", "", one.name),
+            ("directory", "~/public_html/", one.directory),
+            ("private_directory", "~/.ocf-flask/", one.private_directory),
         ):
-            key = (what, value if what != "name" else f"{owner.name}/{value}")
+            value = _from_home(given or usual + one.name, owner)
+            key = (what, value if usual else f"{owner.name}/{value}")
             if key in seen:
                 both = f"The sites {seen[key]} and {one.name} of {owner.name}"
-                raise SettingError(f"{both} have the same {what}, {value}. Give each its own.")
+                advice = f"Leave {what} away, and each has its own, {usual}NAME." if usual else "Take one of them out."
+                raise SettingError(f"{both} have the same {what}, {value}. {advice}")
             seen[key] = one.name
 
 

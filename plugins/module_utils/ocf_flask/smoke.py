@@ -31,7 +31,7 @@ _LAST_WORDS = 0.5
 _ANSWER_LIMIT = 1_000_000
 # What the runtime writes before the traceback of an app that it could not import.
 _NOT_IMPORTED = "The app could not be imported:"
-# Its error that is no traceback, because it says all that there is to know.
+# Its error that says all that there is to know; what led to it may stand above.
 _NO_APP = "ocf_flask_runtime.AppError: "
 
 
@@ -118,9 +118,10 @@ def _failure(test: SmokeTest, answer: fastcgi.Answer | None, problem: fastcgi.Fa
     if answer is None:
         return SiteError(f"The app ended without an answer to GET {test.path}{cause}", detail or str(problem))
     if detail.startswith(_NOT_IMPORTED):
-        detail = detail.partition("\n")[2]
-        if detail.startswith(_NO_APP):
-            return SiteError(f"The app does not start: {detail[len(_NO_APP) :].strip()}")
+        detail = detail.partition("\n")[2].rstrip()
+        before, _, last = detail.rpartition("\n")
+        if last.startswith(_NO_APP):
+            return SiteError(f"The app does not start: {last[len(_NO_APP) :]}", before)
         return SiteError(f"The app does not start{cause}", detail)
     return SiteError(f"The app answered GET {test.path} with {answer.status}{cause}", detail)
 

@@ -314,8 +314,10 @@ class ErrorStream(io.RawIOBase):
         import traceback
 
         try:
-            lines = traceback.format_exception(type(error), error, frames_to_show(error))
-            self.text.write("".join(lines))
+            ours = isinstance(error, AppError)
+            for one in (error.__cause__, error) if ours and error.__cause__ else (error,):
+                lines = traceback.format_exception(type(one), one, frames_to_show(one), chain=not ours)
+                self.text.write("".join(lines))
         except Exception:  # an exception whose own __str__ fails, or no memory
             self.text.write(f"{type(error).__name__} (its traceback cannot be shown)\n")
         self.text.flush()
@@ -360,10 +362,10 @@ def load(name: str) -> WSGIApp:
         if f"{module_name}.".startswith(f"{missing}."):
             there = [os.path.splitext(file)[0] for file in os.listdir(directory)] if os.path.isdir(directory) else []
             raise AppError(f"the app is {name!r}, but there is no module {missing!r} in {directory}{near(missing, there)}") from None
-        raise AppError(f"{module_name!r} was found, but it imports {missing!r}, which is not installed in the site's virtualenv") from error
+        raise AppError(f"{module_name!r} imports {missing!r}, which is not installed. Write the package into requirements.txt") from error
     found = evaluate(module, expression.strip() or "app", name)
     if not callable(found):
-        raise AppError(f"{name!r} is not a WSGI application: it is {type(found).__name__!r}")
+        raise AppError(f"{name!r} is not a WSGI application: it is {type(found).__name__!r}{other(module)}")
     check_arguments(found, name)
     return cast("WSGIApp", found)
 
@@ -390,10 +392,15 @@ def attribute(module: Any, path: str, name: str) -> Any:
     try:
         return functools.reduce(getattr, path.split("."), module)
     except AttributeError:
-        apps = [key for key, value in vars(module).items() if hasattr(value, "wsgi_app") and not isinstance(value, type)]
-        hint = near(path, dir(module)) or (f"; it has {', '.join(apps)}" if apps else "")
+        hint = near(path, dir(module)) or other(module)
         file = getattr(module, "__file__", None)
         raise AppError(f"the app is {name!r}, but {module.__name__!r} ({file}) has no {path!r}{hint}") from None
+
+
+def other(module: Any) -> str:
+    """The applications that a module has."""
+    apps = [key for key, value in vars(module).items() if hasattr(value, "wsgi_app") and not isinstance(value, type)]
+    return f"; {module.__name__!r} has {', '.join(map(repr, apps))}" if apps else ""
 
 
 def near(word: str, words: Iterable[str]) -> str:
