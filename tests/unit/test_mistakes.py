@@ -270,7 +270,7 @@ LINES = {
     ),
     "an encrypted variable": Line(
         DEPLOY,
-        f"{UNREAD}Error rendering template: Attempt to use undecryptable variable: Attempting to decrypt but no vault secrets found.",
+        f"{UNREAD}…Attempting to decrypt but no vault secrets found.",
         file="ocf_flask_env:\n  SECRET_KEY: !vault |\n" + textwrap.indent(ENCRYPTED, "    "),
     ),
     "an account that is not there": Line(
@@ -336,7 +336,7 @@ LINES = {
     ),
     "a command that is not there": Line(
         "make run site=working cmd=flaskk",
-        "working was not run.\n\n  The command 'flaskk' ended with status 127.\n\n    /bin/sh: 1: flaskk: not found",
+        "working was not run.\n\n  The command 'flaskk' ended with status 127.\n\n    /bin/sh: …flaskk: …not found",
         "report",
     ),
     "upgrade what is not installed": Line(

@@ -70,12 +70,12 @@ class Person:
             "ocf_flask_url": "http://localhost:9/~{owner}/{name}/",
         }
         # Of all sites; below what is behind -e, and what is in a site's file.
-        group = self.checkout / "inventory/group_vars"
-        group.mkdir()
-        (group / "all.json").write_text(json.dumps(self.settings))
+        for group in ("inventory/group_vars", "inventory/staff/group_vars"):
+            (self.checkout / group).mkdir()
+            (self.checkout / group / "all.json").write_text(json.dumps(self.settings))
 
-    def types(self, command: str, directory: Path | None = None, **environment: str) -> Said:
-        """Type a line, in the checkout if no other directory is named."""
+    def types(self, command: str, directory: Path | None = None, *, keys: str = "", **environment: str) -> Said:
+        """Type a line, in the checkout if no other directory is named. ``keys``: what is typed when it asks."""
         accounts = [
             {"name": "alice", "uid": int(environment.get("PRETENDED_UID", os.getuid())), "home": str(self.home)},
             {"name": "bob", "uid": 4343, "home": str(self.home.with_name("bob"))},
@@ -84,7 +84,9 @@ class Person:
             shlex.split(command),
             cwd=directory or self.checkout,
             env={**self.environment, "PRETENDED_ACCOUNTS": json.dumps(accounts), **environment},
-            stdin=subprocess.DEVNULL,
+            input=keys,
+            # Without a terminal, a password is asked of the standard input.
+            start_new_session=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

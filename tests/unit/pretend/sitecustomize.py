@@ -36,6 +36,8 @@ def _full(mkdir: Callable[..., None], directory: str) -> Callable[..., None]:
 
 pwd.getpwnam = _first("pw_name", pwd.getpwnam)
 pwd.getpwuid = _first("pw_uid", pwd.getpwuid)
+if _ACCOUNTS:
+    pwd.getpwall = lambda: _ACCOUNTS
 if "PRETENDED_FULL" in os.environ:
     os.mkdir = _full(os.mkdir, os.environ["PRETENDED_FULL"])
 if "PRETENDED_UID" in os.environ:
