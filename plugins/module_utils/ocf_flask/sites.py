@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
-from . import explain, observe, places, report, settings
+from . import explain, observe, places, report, scratch, settings
 from .environment import put_back
 from .errors import SettingError
 from .outcome import DONE, UNCHANGED, WOULD_CHANGE, Outcome, Record, are_texts
@@ -120,8 +118,8 @@ def _staged(site: Site) -> Iterator[Site]:
     if not site.awaits_code:
         yield site
         return
-    with tempfile.TemporaryDirectory(prefix="ocf-flask-") as scratch:
-        yield _source().stage(site, Path(scratch, "app"), Path(scratch, "repository"))
+    with scratch.directory() as place:
+        yield _source().stage(site, place / "app", place / "repository")
 
 
 def brought(sources: Mapping[str, Mapping[str, Any]], archive: str) -> Brought:

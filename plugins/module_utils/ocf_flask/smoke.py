@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from . import fastcgi, process
+from . import fastcgi, process, scratch
 from .errors import SiteError
 from .live import TOKEN_HEADER
 from .release import timestamp
@@ -61,11 +61,11 @@ def smoke_test(run_fcgi: Path, test: SmokeTest, url: str, token: str) -> Tested:
     start = time.monotonic()
     # The name of a socket has at most 107 bytes (unix(7)), and a user's TMPDIR may have more.
     short = None if len(os.fsencode(tempfile.gettempdir())) < 80 else "/tmp"
-    with tempfile.TemporaryDirectory(prefix="ocf-flask-", dir=short) as directory, tempfile.TemporaryFile() as output:
+    with scratch.directory(short) as directory, tempfile.TemporaryFile() as output:
         listener = socket.socket(socket.AF_UNIX)
         env = {"PATH": SUEXEC_PATH, MARK: "1"}
         try:
-            listener.bind(os.path.join(directory, "socket"))
+            listener.bind(str(directory / "socket"))
             listener.listen(5)
             with process.contained([str(run_fcgi)], env=env, cwd=run_fcgi.parent, stdin=listener.fileno(), stdout=output) as started:
                 with socket.socket(socket.AF_UNIX) as connection:

@@ -7,12 +7,10 @@ check mode, change nothing.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from . import deploy, explain, observe, plan, release, virtualenv
+from . import deploy, explain, observe, plan, release, scratch, virtualenv
 from .errors import SettingError, SiteError
 from .outcome import WOULD_CHANGE, Outcome
 from .site import Site
@@ -70,10 +68,10 @@ def _newest(site: Site, view: observe.View) -> dict[str, str]:
     """What an installation would give at this moment, tried out of the way."""
     # Where there is room: /tmp may lie in memory.
     place = site.env.get("TMPDIR") or ("/var/tmp" if os.access("/var/tmp", os.W_OK) else None)
-    with tempfile.TemporaryDirectory(prefix="ocf-flask-", dir=place) as scratch:
+    with scratch.directory(place) as directory:
         # What the store has may be older than what there is.
-        deploy.build_virtualenv(site, view, Path(scratch, "venv"), Path(scratch), shared=False)
-        return virtualenv.installed(Path(scratch, "venv"))
+        deploy.build_virtualenv(site, view, directory / "venv", directory, shared=False)
+        return virtualenv.installed(directory / "venv")
 
 
 def _revision(before: Mapping[str, str], after: Mapping[str, str]) -> Callable[[observe.View], observe.View]:
