@@ -131,6 +131,41 @@ def test_what_a_killed_deploy_left_is_swept_by_the_next(site: Site) -> None:
     assert not half.exists() and not (site.private / "tmp").exists() and not (site.web / ".ocf-flask-new-run.fcgi").exists()
 
 
+def _no_space(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", "x")
+
+
+def test_an_error_after_the_switch_is_no_failure_and_the_next_run_does_the_rest(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.deployed()
+    site.write("flaskyapplication.py", APP.format("two"))
+    with monkeypatch.context() as patch:
+        patch.setattr(release, "mark_live", _no_space)
+        first = site.deploy()
+    assert (first.state, live_release(site)) == ("deployed", first.release)
+    assert any("not all is done: No space left on device: x. Deploy again." in note for note in first.notes)
+    assert site.deployed().changes == {"virtualenv": ["the link venv repaired"]}
+    assert not (site.private / "tmp").exists() and os.readlink(site.private / "current") == f"releases/{first.release}"
+    assert (site.private / "releases" / first.release / "live").exists()
+    assert site.deploy().state == "unchanged"
+
+
+def test_a_deploy_killed_after_the_switch_is_completed_by_one_with_nothing_to_do(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(transaction, "_tidy", _interrupt)
+        with pytest.raises(Interrupted):
+            site.deploy()
+    assert (site.private / "tmp").exists()
+    rest = {"directory": ["what an interrupted run had left taken away"]}
+    planned = site.deploy(check=True)
+    assert (planned.state, planned.changes, (site.private / "tmp").exists()) == ("would change", rest, True)
+    assert site.deployed().changes == rest and not (site.private / "tmp").exists()
+    assert site.deploy().state == "unchanged"
+
+
+def live_release(site: Site) -> str:
+    return (site.web / "run.fcgi").read_text().split("/releases/")[1].split("/")[0]
+
+
 def test_a_site_inside_the_site_is_left_to_its_own_deploys(site: Site) -> None:
     site.write("admin/run.fcgi", "#!venv/bin/python\n")
     site.write("admin/static/a.css", "body {}")

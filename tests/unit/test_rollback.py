@@ -254,6 +254,40 @@ def test_an_interruption_at_any_step_leaves_the_site_and_its_files(
     rolled_back(two)
 
 
+def test_a_rollback_killed_after_the_switch_is_completed_when_it_is_asked_for_again(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = two.releases()[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(deploy, "_tidy", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            back(two)
+    assert (two.private / "tmp").exists()
+    assert back(two, first, check=True).state == "unchanged" and (two.private / "tmp").exists()
+    assert rolled_back(two, first).changes == {"directory": ["what an interrupted run had left taken away"]}
+    assert not (two.private / "tmp").exists() and back(two, first).state == "unchanged"
+
+
+@pytest.mark.parametrize("at", ["copying", "testing"])
+def test_a_rollback_killed_before_the_switch_leaves_no_copy_of_the_newer_files(two: Site, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    def interrupt(*_: Any) -> None:
+        raise SystemExit
+
+    def half(source: Path, target: Path, mode: int) -> None:
+        target.write_bytes(source.read_bytes()[:5])
+        interrupt()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rollback, "_forget", lambda _: None)
+        patch.setattr(snapshot, "put_back", lambda _: [])
+        patch.setattr(*{"copying": (snapshot.tree, "copy_file", half), "testing": (smoke, "smoke_test", interrupt)}[at])
+        with pytest.raises(SystemExit):
+            back(two)
+    assert [path.name.partition(".before.")[0] for path in (two.private / "kept").iterdir()] == [""]
+    rolled_back(two)
+    (kept,) = (two.private / "kept").iterdir()
+    assert (kept / "flaskyapplication.py").read_text() == APP.format("two")
+    assert sorted(path.name for path in kept.iterdir()) == ["flaskyapplication.py", "new.py"]
+
+
 def _killed(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a rollback end in its test, and take nothing back."""
 

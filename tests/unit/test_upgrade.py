@@ -57,6 +57,18 @@ def test_an_upgrade_takes_newer_versions_and_a_second_finds_nothing(site: Site, 
     assert site.state() == before
 
 
+def test_an_upgrade_killed_after_the_switch_is_completed_by_the_next(site: Site, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.deployed()
+    newer(shelf)
+    with monkeypatch.context() as patch:
+        patch.setattr(deploy, "_tidy", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(site)
+    assert (site.private / "tmp").exists()
+    assert run(site).state == "upgraded" and not (site.private / "tmp").exists()
+    assert run(site).state == "unchanged"
+
+
 def test_only_the_named_package_is_upgraded_and_an_exact_version_holds(site: Site, shelf: Path) -> None:
     site.deployed()
     newer(shelf)

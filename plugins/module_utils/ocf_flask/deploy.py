@@ -69,8 +69,9 @@ def carry_out(site: Site, outcome: Outcome, look: Callable[[Site], observe.View]
     with locked(where.lock, site.settings.timeouts.lock, f"{outcome.verb} of this site"):
         # Another deploy may have ended while this one waited.
         site = source.settled(site)
+        was_interrupted = where.temporary.exists()
         beside = _sweep(site)
-        for directory in (where.releases, where.log, where.temporary):
+        for directory in (where.temporary, where.releases, where.log):
             directory.mkdir(mode=0o700, exist_ok=True)
         try:
             if site.awaits_code:
@@ -78,21 +79,48 @@ def carry_out(site: Site, outcome: Outcome, look: Callable[[Site], observe.View]
             view = look(site)
             explain.describe(site, view, outcome)
             outcome.notes += [f"A rollback was interrupted. The file of before is {one}, because another is in its place" for one in beside]
-            if view.plan.empty:
-                return
-            manifest, is_used = _build_and_switch(site, view, outcome, make or _build)
-            snapshot.discard(site.code)
-            publish.forget_replaced(site, view.observed.static.todo)
-            if not view.plan.release and view.live:
-                publish.retract(where, {name: view.live.published[name] for name in view.observed.static.stale}, [])
-        finally:
+            manifest, is_used = view.live, False
+            if not view.plan.empty:
+                manifest, is_used = _build_and_switch(site, view, outcome, make or _build)
+        except BaseException:
             shutil.rmtree(where.temporary, ignore_errors=True)
+            raise
+        assert manifest is not None, "a plan for a site without a live release makes one"
+        if view.plan.empty and was_interrupted:
+            outcome.changes = dict(explain.SWEPT)
+        if was_interrupted or not view.plan.empty:
+            outcome.release = manifest.id
+            outcome.done()
+        try:
+            _settle(site, view, manifest, outcome, is_used=is_used)
+        except OSError as error:
+            # By the directory that is left, the next run knows.
+            problem = said(error)
+            outcome.notes.append(
+                f"Visitors get the release {manifest.id}, but not all is done: {problem.message} Deploy again. {problem.advice}"
+            )
+
+
+def finish(site: Site, outcome: Outcome) -> None:
+    """Where there is nothing to do: take away what an interrupted run has left, if one has."""
+    if site.places.temporary.exists():
+        carry_out(site, outcome, lambda one: observe.without_plan(observe.look(one)))
+
+
+def _settle(site: Site, view: observe.View, manifest: release.Manifest, outcome: Outcome, *, is_used: bool) -> None:
+    """All that comes after the switch: the way back is taken away, and what nobody needs any more."""
+    where = site.places
+    snapshot.discard(site.code, where.kept)
+    publish.forget_replaced(site, view.observed.static.todo)
+    if not view.plan.release and view.live:
+        publish.retract(where, {name: view.live.published[name] for name in view.observed.static.stale}, [])
+    if not view.plan.empty or release.ages(where).get(manifest.id) is None:
         release.mark_live(where, manifest.id, view.live.id if view.live else "")
-        outcome.release = manifest.id
-        outcome.done()
+    if not view.plan.empty:
         _set_aside(site, view, outcome, is_used=is_used)
-        _repair_links(site, manifest.id)
-        _tidy(site, manifest.id)
+    _repair_links(site, manifest.id)
+    _tidy(site, manifest.id)
+    shutil.rmtree(where.temporary)
 
 
 def _build_and_switch(site: Site, view: observe.View, outcome: Outcome, make: Make) -> tuple[release.Manifest, bool]:
@@ -124,17 +152,18 @@ def _sweep(site: Site) -> list[Path]:
     """Take away what an interrupted deploy left: half releases, temporary files. Returned as by `snapshot.sweep`."""
     where = site.places
     live_release = release.last_live(where)
-    shutil.rmtree(where.temporary, ignore_errors=True)
-    beside = snapshot.sweep(site.code, live_release.id if live_release else "")
+    named = live_release.id if live_release else ""
+    beside = snapshot.sweep(site.code, where.kept, named)
     for path in (where.new_run_fcgi, where.new_htaccess, where.old_htaccess):
         path.unlink(missing_ok=True)
-    named = live_release.id if live_release else ""
     for identity, age in release.ages(where).items():
         if age is None and identity != named:
             half = release.read(where.release(identity))
             if half:
                 publish.sweep(where, half, live_release)
             release.remove(where.release(identity))
+    # Last, for it says that there is something to be swept.
+    shutil.rmtree(where.temporary, ignore_errors=True)
     return beside
 
 

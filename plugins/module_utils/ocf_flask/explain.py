@@ -14,6 +14,8 @@ from .site import Site
 _NEW = "NEW-RELEASE"
 # Of the files whose permissions change, a difference lists this many.
 _SHOWN = 500
+# All that there is to do, after a run that was interrupted once it had switched.
+SWEPT = {"directory": ["what an interrupted run had left taken away"]}
 
 
 def describe(site: Site, view: observe.View, outcome: Outcome) -> None:

@@ -135,12 +135,18 @@ class Places:
         return self.private / "shared"
 
     @property
+    def kept(self) -> Path:
+        """What was newer than a release that was gone back to."""
+        return self.private / "kept"
+
+    @property
     def repository(self) -> Path:
         """What was fetched of the git repository that the code comes from."""
         return self.private / "repository.git"
 
     @property
     def temporary(self) -> Path:
+        """There as long as a run is at work, and when one was interrupted."""
         return self.private / "tmp"
 
     def release(self, identity: str) -> Path:

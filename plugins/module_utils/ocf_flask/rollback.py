@@ -20,11 +20,12 @@ from .site import Site, as_deployed
 
 @dataclass
 class _Newer:
-    """Of what there is now, what the release has not: by name in the code's directory, and where it is kept; ``before`` is the
-    way back (see `snapshot`)."""
+    """Of what there is now, what the release has not: by name in the code's directory, and where it is ``kept`` in the end; ``begun`` is
+    where it lies until then, and ``before`` the way back (see `snapshot`)."""
 
-    kept: Path
     names: list[str] = field(default_factory=list)
+    kept: Path = Path()
+    begun: Path = Path()
     before: Path | None = None
 
 
@@ -44,13 +45,15 @@ def rollback(site: Site, asked: str, outcome: Outcome, *, check: bool) -> None:
     explain.describe(then, view, outcome)
     if target.id == live.id and not _code_changes(then, target):
         outcome.changes, outcome.diff = {}, []
+        if not check:
+            deploy.finish(site, outcome)
         outcome.notes = [f"{live.id} is the release that is live, and the code in place is its code"]
         return
     differences = _differences(then, target)
     if check:
         outcome.state = WOULD_CHANGE
     else:
-        newer = _Newer(site.places.private / "kept")
+        newer = _Newer()
 
         def make(one: Site, view: observe.View, outcome: Outcome, on_error: ExitStack) -> release.Manifest:
             return _put_back(one, view, target, newer, outcome, on_error)
@@ -210,11 +213,12 @@ def _put_code(site: Site, target: release.Manifest, live: str, newer: _Newer, on
     if now == wanted:
         return
     # The live release's own code is right whenever this ends: a later run is not to undo it.
-    before = newer.before = snapshot.take(site.code, now, wanted, live if live != target.id else "none")
+    since = live if live != target.id else "none"
+    before = newer.before = snapshot.take(site.code, now, wanted, since)
     on_error.callback(snapshot.put_back, before)
     for name in [name for name in now if now[name] != wanted.get(name)]:
-        _keep(newer, name)
-        tree.copy_file(site.code / name, newer.kept / name, 0o600)
+        _begin(site, newer, name, since)
+        snapshot.keep(site.code / name, newer.begun, name)
         if name not in wanted:
             (site.code / name).unlink()
     for name in [name for name in wanted if now.get(name) != wanted[name]]:
@@ -232,23 +236,23 @@ def _keep_written(site: Site, live: release.Manifest, newer: _Newer) -> None:
     app = site.places.release(live.id) / "app"
     # What that release shares is a link in it: what only the earlier one does, is not.
     for name in shared.written(app, live.inputs["code"], []):
-        _keep(newer, name)
-        os.link(app / name, newer.kept / name, follow_symlinks=False)
+        _begin(site, newer, name, live.id)
+        (newer.begun / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.link(app / name, newer.begun / name, follow_symlinks=False)
 
 
-def _keep(newer: _Newer, name: str) -> None:
-    """Make room for a file that is kept."""
+def _begin(site: Site, newer: _Newer, name: str, since: str) -> None:
+    """Have a directory for a file that is kept."""
     if not newer.names:
-        newer.kept = newer.kept / release.unused(newer.kept, release.stamp())
-        newer.kept.mkdir(mode=0o700, parents=True)
+        newer.begun, newer.kept = snapshot.begin(site.places.kept, since)
     newer.names.append(name)
-    (newer.kept / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _forget(newer: _Newer) -> None:
     """Keep nothing, when the files are all where they were."""
     if newer.names and not (newer.before and os.path.lexists(newer.before)):
-        shutil.rmtree(newer.kept, ignore_errors=True)
+        shutil.rmtree(newer.begun, ignore_errors=True)
+        files.remove_if_empty(newer.begun.parent)
         newer.names.clear()
 
 

@@ -89,7 +89,10 @@ def deploy(one: settings.Settings, kit: Kit, asked: Asked = Asked(), check: bool
         with _staged(site) as site:
             view = observe.look(site)
             explain.describe(site, view, outcome)
-            if view.plan.empty:
+            was_interrupted = site.places.temporary.exists()
+            if view.plan.empty and was_interrupted:
+                outcome.changes = dict(explain.SWEPT)
+            if view.plan.empty and not was_interrupted:
                 pass
             elif check:
                 outcome.state = WOULD_CHANGE

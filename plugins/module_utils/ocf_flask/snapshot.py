@@ -20,6 +20,8 @@ _HALF = ".half"
 _WANTED = ".wanted"
 # A place in the directory for a file that is then renamed to where it belongs.
 NEW = ".new"
+# Of what is kept, as long as it is not decided that it has to be: then the same ID, and the name that it will have.
+_BEGUN = ".before."
 
 
 def take(code: Path, names: Iterable[str], wanted: Mapping[str, str], live: str) -> Path:
@@ -76,13 +78,31 @@ def _mark(path: Path) -> str:
     return tree.mark(path).removesuffix(tree.EXECUTABLE)
 
 
-def discard(code: Path) -> None:
+def begin(kept: Path, live: str) -> tuple[Path, Path]:
+    """Make a directory for files that are newer: it, and the one that it becomes with `discard`."""
+    final = kept / release.unused(kept, release.stamp())
+    begun = kept / f"{_BEGUN}{live}.{final.name}"
+    begun.mkdir(mode=0o700, parents=True)
+    return begun, final
+
+
+def keep(source: Path, begun: Path, name: str) -> None:
+    """Copy a file there, whole or not at all."""
+    (begun / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tree.copy_file(source, begun / NEW, 0o600)
+    os.rename(begun / NEW, begun / name)
+
+
+def discard(code: Path, kept: Path) -> None:
     """There is no going back any more."""
     for directory in code.glob(f"{_PREFIX}*"):
         shutil.rmtree(directory)
+    for begun in kept.glob(f"{_BEGUN}*"):
+        (begun / NEW).unlink(missing_ok=True)
+        os.rename(begun, kept / begun.name.rpartition(".")[2])
 
 
-def sweep(code: Path, live: str) -> list[Path]:
+def sweep(code: Path, kept: Path, live: str) -> list[Path]:
     """What a rollback that was killed has left: undone, unless it had come to the switch.
 
     :returns: as `put_back`.
@@ -91,6 +111,8 @@ def sweep(code: Path, live: str) -> list[Path]:
     for directory in code.glob(f"{_PREFIX}*"):
         if directory.name == f"{_PREFIX}{live}":
             beside += put_back(directory)
-        else:
-            shutil.rmtree(directory)
+    for begun in kept.glob(f"{_BEGUN}{live}.*"):
+        shutil.rmtree(begun)
+        files.remove_if_empty(kept)
+    discard(code, kept)
     return beside

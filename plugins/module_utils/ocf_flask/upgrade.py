@@ -54,6 +54,8 @@ def upgrade(site: Site, packages: Sequence[str], outcome: Outcome, *, check: boo
     explain.describe(site, view if after == before else revised(view), outcome)
     if after == before:
         outcome.changes = {}
+        if not check:
+            deploy.finish(site, outcome)
         outcome.notes += _held(site, packages)
         return
     outcome.notes += _code_notes(view)
