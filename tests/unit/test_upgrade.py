@@ -69,6 +69,20 @@ def test_an_upgrade_killed_after_the_switch_is_completed_by_the_next(site: Site,
     assert run(site).state == "unchanged"
 
 
+def test_of_two_upgrades_at_a_time_the_later_finds_nothing_to_do(site: Site, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.deployed()
+    newer(shelf)
+    carry_out = deploy.carry_out
+
+    def meanwhile(*arguments: Any) -> None:
+        monkeypatch.setattr(deploy, "carry_out", carry_out)
+        assert run(site).state == "upgraded"
+        carry_out(*arguments)
+
+    monkeypatch.setattr(deploy, "carry_out", meanwhile)
+    assert run(site).state == "unchanged" and len(site.releases()) == 2
+
+
 def test_only_the_named_package_is_upgraded_and_an_exact_version_holds(site: Site, shelf: Path) -> None:
     site.deployed()
     newer(shelf)

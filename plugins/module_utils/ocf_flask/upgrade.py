@@ -81,6 +81,9 @@ def _revision(before: Mapping[str, str], after: Mapping[str, str]) -> Callable[[
     changes = [plan.Change("packages", what) for what in explain.package_changes(before, after)]
 
     def revised(view: observe.View) -> observe.View:
+        if view.observed.installed == after:
+            # Another upgrade has ended meanwhile.
+            return view
         todo = view.plan
         by_hand = {name: after.get(name, version) for name, version in todo.by_hand.items()}
         others = [change for change in todo.changes if change.part != "packages"]
