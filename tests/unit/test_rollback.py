@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +287,20 @@ def test_a_rollback_killed_before_the_switch_leaves_no_copy_of_the_newer_files(t
     (kept,) = (two.private / "kept").iterdir()
     assert (kept / "flaskyapplication.py").read_text() == APP.format("two")
     assert sorted(path.name for path in kept.iterdir()) == ["flaskyapplication.py", "new.py"]
+
+
+def test_releases_made_after_the_clock_was_set_back_are_still_the_later_ones(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    second = two.releases()[-1]
+
+    class Yesterday(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) - timedelta(days=1)
+
+    monkeypatch.setattr(release, "datetime", Yesterday)
+    two.write("flaskyapplication.py", APP.format("three"))
+    two.deployed()
+    assert rolled_back(two).release == second
 
 
 def _killed(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:

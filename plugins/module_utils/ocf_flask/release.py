@@ -59,8 +59,12 @@ def stamp() -> str:
 
 
 def new_id(places: Places) -> str:
-    """An ID that no release has: the time, to the second, which says nothing about the content."""
-    return unused(places.releases, datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S"))
+    """An ID that no release has: the time, to the second, which says nothing about the content.
+
+    It comes after all others, also when the clock was set back.
+    """
+    made = [order(identity)[0] for identity in ages(places)]
+    return unused(places.releases, max([datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S"), *made]))
 
 
 def unused(directory: Path, base: str) -> str:
