@@ -344,6 +344,24 @@ def test_an_interrupted_restoration_goes_on(deployed: Site, monkeypatch: pytest.
     assert content(deployed.web, deployed.private) == before and not archive.exists()
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_restoration_killed_when_all_was_moved_is_completed_or_taken_back(deployed: Site, broken: bool) -> None:
+    before = content(deployed.web, deployed.private)
+    archive = Path(removed(deployed).archive)
+    os.rename(archive / "private", deployed.private)
+    os.rename(archive / "site", deployed.web)
+    if broken:
+        deployed.write("flaskyapplication.py", "def broken(:\n")
+        outcome = restored(deployed)
+        assert outcome.state == "failed" and f"It is still in {archive}" in outcome.advice
+        assert (archive / "site/data.sqlite").exists() and (archive / "private").exists() and not deployed.web.exists()
+        return
+    outcome = restored(deployed)
+    assert outcome.state == "restored", (outcome.error, outcome.detail)
+    assert content(deployed.web, deployed.private) == before and not archive.exists()
+    assert stat.S_IMODE(deployed.web.stat().st_mode) == 0o711
+
+
 def test_an_interrupted_restoration_can_be_taken_back_too(deployed: Site) -> None:
     before = content(deployed.web, deployed.private)
     archive = Path(removed(deployed).archive)

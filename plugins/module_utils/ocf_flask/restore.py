@@ -61,8 +61,8 @@ def _archive(site: Site, asked: str) -> archives.Archive:
 
 
 def _is_half_back(site: Site, archive: archives.Archive) -> bool:
-    """Whether a restoration was interrupted when the private directory was back and the site's was not."""
-    return os.path.lexists(archive.site) and os.path.lexists(site.places.private) and not os.path.lexists(site.places.site)
+    """Whether a restoration was interrupted when the private directory was back: each of the two is in one place, then."""
+    return os.path.lexists(site.places.private) and os.path.lexists(archive.site) != os.path.lexists(site.places.site)
 
 
 def _check_free(site: Site, archive: archives.Archive) -> None:
@@ -70,7 +70,8 @@ def _check_free(site: Site, archive: archives.Archive) -> None:
 
     :raises SiteError: naming what is there.
     """
-    for path in (site.places.site, *([site.places.private] if archive.is_whole else [])):
+    to_come = ((archive.site, site.places.site), (archive.private, site.places.private))
+    for path in (target for source, target in to_come if os.path.lexists(source)):
         if os.path.lexists(path) and not (path.is_dir() and not path.is_symlink() and not os.listdir(path)):
             raise SiteError(f"{path} is there already, and is not replaced. Rename it first: mv {path} {path}.old")
 
@@ -83,6 +84,8 @@ def _bring_back(site: Site, archive: archives.Archive, outcome: Outcome) -> None
                 target.parent.mkdir(mode=0o700 if target == where.private else 0o755, parents=True, exist_ok=True)
                 files.remove_if_empty(target)
                 archives.move(source, target)
+            # What an interrupted restoration has moved, too.
+            if os.path.lexists(target):
                 on_error.callback(archives.move, target, source)
         with locked(where.lock, site.settings.timeouts.lock, "restoration of this site"):
             manifest = release.last_live(where)
