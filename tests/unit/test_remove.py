@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from forks import in_child
 from local_site import APP, Site
 from ocf_flask import archives, cron, places, remove, running, sites
 from ocf_flask.errors import SettingError, SiteError
@@ -263,6 +264,48 @@ def test_a_record_finds_space_once_the_bytecode_has_gone_and_leaves_nothing_behi
     assert restored(deployed).state == "restored"
 
 
+def test_a_site_that_cannot_be_copied_is_shut_and_the_error_says_so(deployed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        _other_file_system(patch, deployed.web.parent)
+        patch.setattr(shutil, "copy2", broken)
+        outcome = removed(deployed)
+    assert outcome.state == "failed" and "answers nobody any more, but it could not be moved" in outcome.error
+    assert "Input/output error" in outcome.error and "Nothing of it is lost" in outcome.advice and "space" not in outcome.advice
+    assert stat.S_IMODE(deployed.web.stat().st_mode) == 0o700 and (deployed.web / "data.sqlite").exists()
+    assert removed(deployed).state == "removed"
+
+
+@pytest.mark.parametrize("when", ["it went on", "it was complete"])
+def test_the_rest_of_a_copied_site_is_deleted_by_the_next_removal(deployed: Site, when: str) -> None:
+    rest = deployed.web.with_name(".ocf-flask-gone-flasky")
+    if when == "it was complete":
+        assert removed(deployed).state == "removed"
+        rest.mkdir()
+        assert "was removed on" in removed(deployed, check=True).error and rest.exists()
+        assert "was removed on" in removed(deployed).error and not rest.exists()
+        return
+    os.rename(deployed.web, rest)
+    assert removed(deployed).state == "removed" and not rest.exists()
+
+
+def test_of_two_restorations_at_a_time_the_later_waits(deployed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = content(deployed.web, deployed.private)
+    archive = Path(removed(deployed).archive)
+    move, said = archives.move, []
+
+    def meanwhile(source: Path, target: Path) -> list[str]:
+        monkeypatch.setattr(archives, "move", move)
+        said.append(in_child(lambda: sites.restore(deployed.settings(timeouts={"lock": 1}), deployed.kit, sites.Asked(), False).error))
+        return move(source, target)
+
+    monkeypatch.setattr(archives, "move", meanwhile)
+    assert restored(deployed).state == "restored" and content(deployed.web, deployed.private) == before
+    assert "Another restoration of this site is running" in said[0] and not archive.exists()
+
+
 def test_a_file_that_changes_while_it_is_copied_stops_the_copy(deployed: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _other_file_system(monkeypatch, deployed.web.parent)
     before = content(deployed.web)
@@ -346,7 +389,7 @@ def test_an_interrupted_restoration_goes_on(deployed: Site, monkeypatch: pytest.
 
 @pytest.mark.parametrize("broken", [False, True])
 def test_a_restoration_killed_when_all_was_moved_is_completed_or_taken_back(deployed: Site, broken: bool) -> None:
-    before = content(deployed.web, deployed.private)
+    before, mode = content(deployed.web, deployed.private), deployed.web.stat().st_mode
     archive = Path(removed(deployed).archive)
     os.rename(archive / "private", deployed.private)
     os.rename(archive / "site", deployed.web)
@@ -359,7 +402,7 @@ def test_a_restoration_killed_when_all_was_moved_is_completed_or_taken_back(depl
     outcome = restored(deployed)
     assert outcome.state == "restored", (outcome.error, outcome.detail)
     assert content(deployed.web, deployed.private) == before and not archive.exists()
-    assert stat.S_IMODE(deployed.web.stat().st_mode) == 0o711
+    assert deployed.web.stat().st_mode == mode
 
 
 def test_an_interrupted_restoration_can_be_taken_back_too(deployed: Site) -> None:

@@ -20,7 +20,7 @@ from .errors import SiteError
 from .places import Account, Places
 
 _DIRECTORY = "ocf-flask-removed"
-_RECORD = "record.json"
+_RECORD, _LOCK = "record.json", "lock"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # What has been copied elsewhere and is being deleted: no half of it is ever taken for a site.
 _GONE = ".ocf-flask-gone-"
@@ -60,6 +60,11 @@ class Archive:
     @property
     def private(self) -> Path:
         return self.path / "private"
+
+    @property
+    def lock(self) -> Path:
+        """For restorations: the site's own lock is moved with it."""
+        return self.path / _LOCK
 
     @property
     def is_whole(self) -> bool:
@@ -112,7 +117,8 @@ def write(archive: Archive) -> None:
 
 def forget(archive: Archive) -> None:
     """Take away what is left of an archive once its site is back."""
-    (archive.path / _RECORD).unlink(missing_ok=True)
+    for name in (_RECORD, _LOCK):
+        (archive.path / name).unlink(missing_ok=True)
     files.remove_if_empty(archive.path)
     files.remove_if_empty(archive.path.parent)
 
@@ -124,9 +130,8 @@ def move(source: Path, target: Path) -> list[str]:
     :raises OSError: when it cannot be moved; it is where it was then.
     """
     gone = source.with_name(f"{_GONE}{source.name}")
-    for leftover in (gone, target.with_name(f"{_GONE}{target.name}")):
-        if os.path.lexists(leftover):
-            release.remove(leftover)
+    for path in (source, target):
+        sweep(path)
     try:
         os.rename(source, target)
         return []
@@ -162,6 +167,13 @@ def move(source: Path, target: Path) -> list[str]:
     with suppress(OSError):  # On NFS a file that a process on another host has open does not go; all of it is copied.
         release.remove(gone)
     return skipped
+
+
+def sweep(path: Path) -> None:
+    """Delete the rest of what was moved away from there, to another file system."""
+    gone = path.with_name(f"{_GONE}{path.name}")
+    if os.path.lexists(gone):
+        release.remove(gone)
 
 
 def is_full(error: OSError) -> bool:

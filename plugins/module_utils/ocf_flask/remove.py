@@ -34,6 +34,9 @@ def remove(site: Site, outcome: Outcome, *, check: bool) -> None:
     where, owner = site.places, site.owner
     manifest = release.last_live(where)
     if manifest is None:
+        if not check:
+            archives.sweep(where.site)
+            archives.sweep(where.private)
         raise _nothing_here(site)
     _refuse_more_than_a_site(site)
     jobs = cron.recorded(manifest.settings)
@@ -61,10 +64,12 @@ def remove(site: Site, outcome: Outcome, *, check: bool) -> None:
             outcome.notes.append(f"{ended} process{'es' if ended != 1 else ''} of the site ended")
         try:
             archive = _move(site, archive, outcome)
-        except OSError as error:
+        except (OSError, SiteError) as error:
+            why = error.message if isinstance(error, SiteError) else error.strerror
+            space = "Make space, and type" if isinstance(error, OSError) and archives.is_full(error) else "Type"
             raise SiteError(
-                f"The site answers nobody any more, but it could not be moved to {archive.path}: {error.strerror}",
-                advice=f"Nothing of it is lost: it is in {where.site} and {where.private}. Make space, and type once more: {site.again('remove')}",
+                f"The site answers nobody any more, but it could not be moved to {archive.path}: {why}",
+                advice=f"Nothing of it is lost: it is in {where.site} and {where.private}. {space} once more: {site.again('remove')}",
             ) from None
         outcome.reached = _still_there(site, token)
     outcome.archive = str(archive.path)
@@ -130,6 +135,8 @@ def _move(site: Site, archive: archives.Archive, outcome: Outcome) -> archives.A
             archives.write(archive)
             os.rename(where.site, left)
             outcome.notes.append(f"There is no space in {site.owner.home} for the site's directory: it is {left}, closed to everybody else")
+    else:
+        archives.sweep(where.site)
     outcome.notes += _skipped(archives.move(where.private, archive.private))
     return archive
 

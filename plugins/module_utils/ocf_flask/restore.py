@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from . import archives, cron, deploy, files, live, release
 from .errors import SettingError, SiteError
@@ -29,7 +29,11 @@ def restore(site: Site, asked: str, outcome: Outcome, *, check: bool) -> None:
         outcome.owner, outcome.url, outcome.directory = site.owner.name, site.url, str(site.places.site)
         return
     try:
-        _bring_back(site, archive, outcome)
+        with locked(archive.lock, site.settings.timeouts.lock, "restoration of this site"):
+            _bring_back(site, archive, outcome)
+            # What is left of it then, another restoration takes away.
+            with suppress(OSError):
+                archives.forget(archive)
     except OSError as error:
         raise SiteError(
             f"{site.settings.name} could not be brought back: {error.strerror}.", advice=f"It is still in {archive.path}."
@@ -37,7 +41,6 @@ def restore(site: Site, asked: str, outcome: Outcome, *, check: bool) -> None:
     except SiteError as error:
         error.advice = f"It is still in {archive.path}.\n{error.advice}".strip()
         raise
-    archives.forget(archive)
     outcome.done()
 
 
