@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -111,18 +113,15 @@ def _writable_pipes() -> set[int]:
     return {int(name) for name in os.listdir("/proc/self/fd") if _is_writable_pipe(int(name))}
 
 
-def _is_writable_pipe(descriptor: int) -> bool:
-    import fcntl
-    import stat
-
+def _is_pipe(descriptor: int) -> bool:
     try:
-        return (
-            stat.S_ISFIFO(os.fstat(descriptor).st_mode)
-            and fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
-            and descriptor > 2
-        )
+        return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
     except OSError:
         return False
+
+
+def _is_writable_pipe(descriptor: int) -> bool:
+    return descriptor > 2 and _is_pipe(descriptor) and fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
 
 
 @pytest.mark.parametrize("said", [b"{", b"\xff\xff", b"[1]", b'"x"', b"[" * 200_000, b"1" * 100_000], ids=range(6))
@@ -172,6 +171,59 @@ def test_a_stopped_worker_is_ended_at_its_deadline(monkeypatch: pytest.MonkeyPat
         return {}
 
     assert one(work, 0.5) == "The deploy took longer than 0.5 s in all and was ended."
+
+
+def test_a_stopped_worker_takes_back_what_it_began(tmp_path: Path) -> None:
+    def work() -> Mapping[str, Any]:
+        with ExitStack() as on_error:
+            on_error.callback((tmp_path / "taken back").touch)
+            os.kill(os.getpid(), signal.SIGSTOP)
+            return hang()
+
+    assert one(work, 0.5) == "The deploy took longer than 0.5 s in all and was ended."
+    assert (tmp_path / "taken back").exists()
+
+
+def test_while_one_resists_its_end_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_UNDOING", 3)
+    asked = tmp_path / "asked"
+
+    def resist() -> Mapping[str, Any]:
+        signal.signal(signal.SIGTERM, lambda number, frame: asked.touch())
+        return hang()
+
+    def work() -> Mapping[str, Any]:
+        while not asked.exists():
+            time.sleep(0.01)
+        return {}
+
+    ended: list[int] = []
+    workers.run([workers.Job("", 0.5, resist), *[workers.Job("", 20, work)] * 10], 2, lambda index, result: ended.append(index))
+    assert sorted(ended) == list(range(11)) and ended[-1] == 0
+
+
+def test_one_that_not_even_a_signal_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one is that waits for a file server which does not answer."""
+    monkeypatch.setattr(workers, "_UNDOING", 0.1)
+    given_up: list[int] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(workers, "_send", lambda pid, number: given_up.append(pid))
+        assert one(hang, 0.1) == "The deploy took longer than 0.1 s in all and was ended."
+    os.kill(given_up[0], signal.SIGKILL)
+    os.waitpid(given_up[0], 0)
+    assert len(given_up) == 2
+
+
+def test_no_worker_has_the_pipe_of_another() -> None:
+    def work() -> Mapping[str, Any]:
+        return {"pipes": sum(map(_is_pipe, range(100)))}
+
+    def wait() -> Mapping[str, Any]:
+        time.sleep(0.5)
+        return work()
+
+    found = workers.run([*[workers.Job("", 20, wait)] * 3, workers.Job("", 20, work)], 4)
+    assert found[:3] == found[3:] * 3
 
 
 def test_a_worker_that_hangs_does_not_keep_the_others_waiting() -> None:
@@ -255,8 +307,8 @@ def test_a_worker_of_root_is_its_owner_for_good() -> None:
     nobody = pwd.getpwnam("nobody")
     (result,) = workers.run([workers.Job("nobody", 20, work)], 1)
     assert result == {
-        "ids": [nobody.pw_uid] * 3 + [nobody.pw_gid] * 3, "groups": os.getgrouplist("nobody", nobody.pw_gid), "home": nobody.pw_dir,
-        "user": "nobody", "umask": 0o022, "cwd": "/", "regained": False,
+        "ids": [nobody.pw_uid] * 3 + [nobody.pw_gid] * 3, "groups": os.getgrouplist("nobody", nobody.pw_gid),
+        "home": nobody.pw_dir, "user": "nobody", "umask": 0o022, "cwd": "/", "regained": False,
     }  # fmt: skip
     assert os.getuid() == 0
 

@@ -16,7 +16,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import process
@@ -28,6 +28,8 @@ _DIGITS = 18
 # How many seconds a worker may take to end after its answer, and to take back what it began once it is asked to end.
 _LEAVING = 2.0
 _UNDOING = 10.0
+# How often it is seen whether one has ended that is to, in seconds.
+_GLANCE = 0.002
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,18 @@ class Job:
 
 @dataclass
 class _Worker:
+    """``pipe`` is read until there is an answer, or the ``deadline``; then it is -1, and the worker is to end. While it does not, it gets the
+    next of the ``signals`` whenever its ``patience`` is over."""
+
     index: int
     pid: int
     pipe: int
     deadline: float
-    answer: bytearray
+    answer: bytearray = field(default_factory=bytearray)
+    late: bool = False
+    patience: float = 0.0
+    signals: list[int] = field(default_factory=lambda: [signal.SIGTERM, signal.SIGKILL])
+    status: int = 0
 
 
 def run(
@@ -62,28 +71,28 @@ def run(
     """
     results: list[Mapping[str, Any] | str] = [""] * len(jobs)
     waiting = deque(range(len(jobs)))
-    running: dict[int, _Worker] = {}
+    running: list[_Worker] = []
     try:
         while waiting or running:
             while waiting and len(running) < slots:
                 index = waiting.popleft()
-                worker = _start(index, jobs[index])
-                running[worker.pipe] = worker
-            for worker in _serve(running):
-                del running[worker.pipe]
-                results[worker.index] = _finish(worker, jobs[worker.index])
+                running.append(_start(index, jobs[index], running))
+            _read(running)
+            for worker in [one for one in running if _has_ended(one)]:
+                running.remove(worker)
+                results[worker.index] = _result(worker, jobs[worker.index])
                 done(worker.index, results[worker.index])
     finally:
         # Interrupted: all are asked before one is waited for.
-        for worker in running.values():
-            os.kill(worker.pid, signal.SIGTERM)
-        for worker in running.values():
-            os.close(worker.pipe)
-            _stop(worker.pid)
+        for worker in running:
+            _close(worker, 0)
+        while running:
+            running = [one for one in running if not _has_ended(one)]
+            time.sleep(_GLANCE)
     return results
 
 
-def _start(index: int, job: Job) -> _Worker:
+def _start(index: int, job: Job, others: Sequence[_Worker]) -> _Worker:
     reading, writing = os.pipe()
     parent = os.getpid()
     pid = os.fork()
@@ -91,7 +100,8 @@ def _start(index: int, job: Job) -> _Worker:
         # Never returns into the parent's code, whatever happens.
         status = 1
         try:
-            os.close(reading)
+            for pipe in (reading, *(one.pipe for one in others if one.pipe >= 0)):
+                os.close(pipe)
             os.setsid()
             if job.owner:
                 become(job.owner)
@@ -107,7 +117,7 @@ def _start(index: int, job: Job) -> _Worker:
         finally:
             os._exit(status)
     os.close(writing)
-    return _Worker(index, pid, reading, time.monotonic() + job.seconds, bytearray())
+    return _Worker(index, pid, reading, time.monotonic() + job.seconds)
 
 
 def become(owner: str) -> None:
@@ -122,33 +132,71 @@ def become(owner: str) -> None:
     os.chdir("/")
 
 
-def _serve(running: Mapping[int, _Worker]) -> list[_Worker]:
-    """Read what has come; the workers that closed their pipe, said too much, or are out of time."""
-    soonest = min(worker.deadline for worker in running.values())
-    ready, _, _ = select.select(list(running), [], [], max(0.0, soonest - time.monotonic()))
-    done = []
+def _read(running: Sequence[_Worker]) -> None:
+    """Wait for something to happen, and read what has come; who closed its pipe, said too much, or is out of time is to end."""
+    reading = {worker.pipe: worker for worker in running if worker.pipe >= 0}
+    now = time.monotonic()
+    soonest = min([worker.deadline for worker in reading.values()] + [now + _GLANCE] * (len(reading) < len(running)))
+    ready, _, _ = select.select(list(reading), [], [], max(0.0, soonest - now))
     for pipe in ready:
-        worker = running[pipe]
+        worker = reading[pipe]
         piece = os.read(pipe, 65536)
         worker.answer += piece
         if not piece or len(worker.answer) > ANSWER_LIMIT:
-            done.append(worker)
-    late = [worker for worker in running.values() if worker.deadline <= time.monotonic() and worker not in done]
-    return done + late
+            _close(worker, _LEAVING)
+    for worker in reading.values():
+        if worker.pipe >= 0 and worker.deadline <= time.monotonic():
+            worker.late = True
+            _close(worker, 0)
 
 
-def _finish(worker: _Worker, job: Job) -> Mapping[str, Any] | str:
-    late = worker.deadline <= time.monotonic()
-    status = _end(worker)
+def _close(worker: _Worker, seconds: float) -> None:
+    """No more is read; who has not ended by itself after those seconds is asked to. Who was asked already has its time."""
+    if worker.pipe >= 0:
+        os.close(worker.pipe)
+        worker.pipe = -1
+    if signal.SIGTERM in worker.signals:
+        worker.patience = time.monotonic() + seconds
+
+
+def _has_ended(worker: _Worker) -> bool:
+    """Whether a worker that is to end has; it is asked to, and made to, but never waited for."""
+    if worker.pipe >= 0:
+        return False
+    ended, status = os.waitpid(worker.pid, os.WNOHANG)
+    if ended:
+        worker.status = os.waitstatus_to_exitcode(status)
+        return True
+    if worker.patience > time.monotonic():
+        return False
+    if not worker.signals:
+        # Killed, it still waits for the kernel: for a file server that does not answer, perhaps.
+        worker.status = -signal.SIGKILL
+        return True
+    _send(worker.pid, worker.signals.pop(0))
+    worker.patience = time.monotonic() + _UNDOING
+    return False
+
+
+def _send(pid: int, number: int) -> None:
+    if number == signal.SIGKILL:
+        with suppress(ProcessLookupError):  # It has not come to setsid yet.
+            os.killpg(pid, number)
+    os.kill(pid, number)
+    # A worker that its owner has stopped takes back what it began all the same.
+    os.kill(pid, signal.SIGCONT)
+
+
+def _result(worker: _Worker, job: Job) -> Mapping[str, Any] | str:
     if len(worker.answer) > ANSWER_LIMIT:
         return f"The {job.what}'s answer was larger than {ANSWER_LIMIT} bytes and was refused."
     answer = _parsed(worker.answer)
     if answer is not None:
         return answer
-    if late:
+    if worker.late:
         return f"The {job.what} took longer than {job.seconds:g} s in all and was ended."
     said = worker.answer.decode("utf-8", "replace").strip()
-    return f"The {job.what} ended without an answer (status {status}). {said}".strip()
+    return f"The {job.what} ended without an answer (status {worker.status}). {said}".strip()
 
 
 def _parsed(answer: bytes | bytearray) -> dict[str, Any] | None:
@@ -195,36 +243,3 @@ def _end_when_told(parent: int) -> None:
     process.end_with_parent(signal.SIGTERM)
     if os.getppid() != parent:
         raise SystemExit("the parent has ended")
-
-
-def _end(worker: _Worker) -> int:
-    """Close the pipe, and take the exit status of a worker that ends by itself, when asked, or by force."""
-    os.close(worker.pipe)
-    status = _wait(worker.pid, _LEAVING) if worker.deadline > time.monotonic() else None
-    if status is not None:
-        return status
-    os.kill(worker.pid, signal.SIGTERM)
-    return _stop(worker.pid)
-
-
-def _stop(pid: int) -> int:
-    """The exit status of a worker that has been asked to end; by force when it does not."""
-    status = _wait(pid, _UNDOING)
-    if status is not None:
-        return status
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:  # It has not come to setsid yet.
-        os.kill(pid, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def _wait(pid: int, seconds: float) -> int | None:
-    """The exit status of a child that ends within that time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.001)
-    return None
