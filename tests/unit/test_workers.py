@@ -300,7 +300,7 @@ def test_a_worker_of_root_is_its_owner_for_good() -> None:
             regained = False
         mask = os.umask(0)
         return {
-            "ids": [*os.getresuid(), *os.getresgid()], "groups": os.getgroups(), "home": os.environ["HOME"], "user": os.environ["USER"],
+            "ids": [*os.getresuid(), *os.getresgid()], "groups": os.getgroups(), "environment": dict(os.environ),
             "umask": mask, "cwd": os.getcwd(), "regained": regained,
         }  # fmt: skip
 
@@ -308,7 +308,7 @@ def test_a_worker_of_root_is_its_owner_for_good() -> None:
     (result,) = workers.run([workers.Job("nobody", 20, work)], 1)
     assert result == {
         "ids": [nobody.pw_uid] * 3 + [nobody.pw_gid] * 3, "groups": os.getgrouplist("nobody", nobody.pw_gid),
-        "home": nobody.pw_dir, "user": "nobody", "umask": 0o022, "cwd": "/", "regained": False,
+        "environment": {"HOME": nobody.pw_dir, "USER": "nobody", "LOGNAME": "nobody"}, "umask": 0o022, "cwd": "/", "regained": False,
     }  # fmt: skip
     assert os.getuid() == 0
 

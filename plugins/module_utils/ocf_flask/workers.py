@@ -121,12 +121,13 @@ def _start(index: int, job: Job, others: Sequence[_Worker]) -> _Worker:
 
 
 def become(owner: str) -> None:
-    """Give up root for an account: its groups, IDs, umask and directory. For good."""
+    """Give up root for an account: its groups, IDs, environment, umask and directory. For good."""
     account = pwd.getpwnam(owner)
     if os.getuid() != account.pw_uid:
         os.initgroups(owner, account.pw_gid)
         os.setgid(account.pw_gid)
         os.setuid(account.pw_uid)
+        os.environ.clear()
     os.environ.update(HOME=account.pw_dir, USER=owner, LOGNAME=owner)
     os.umask(0o022)
     os.chdir("/")
