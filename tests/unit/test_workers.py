@@ -8,6 +8,7 @@ import pwd
 import signal
 import stat
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -291,7 +292,9 @@ def test_when_the_run_ends_its_workers_take_back_what_they_began(tmp_path: Path,
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another account")
-def test_a_worker_of_root_is_its_owner_for_good() -> None:
+def test_a_worker_of_root_is_its_owner_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
     def work() -> Mapping[str, Any]:
         regained = True
         try:
@@ -301,14 +304,14 @@ def test_a_worker_of_root_is_its_owner_for_good() -> None:
         mask = os.umask(0)
         return {
             "ids": [*os.getresuid(), *os.getresgid()], "groups": os.getgroups(), "environment": dict(os.environ),
-            "umask": mask, "cwd": os.getcwd(), "regained": regained,
+            "umask": mask, "cwd": os.getcwd(), "temporary": tempfile.gettempdir(), "regained": regained,
         }  # fmt: skip
 
     nobody = pwd.getpwnam("nobody")
     (result,) = workers.run([workers.Job("nobody", 20, work)], 1)
     assert result == {
         "ids": [nobody.pw_uid] * 3 + [nobody.pw_gid] * 3, "groups": os.getgrouplist("nobody", nobody.pw_gid),
-        "environment": {"HOME": nobody.pw_dir, "USER": "nobody", "LOGNAME": "nobody"}, "umask": 0o022, "cwd": "/", "regained": False,
+        "environment": {"HOME": nobody.pw_dir, "USER": "nobody", "LOGNAME": "nobody"}, "umask": 0o022, "cwd": "/", "temporary": "/tmp", "regained": False,
     }  # fmt: skip
     assert os.getuid() == 0
 

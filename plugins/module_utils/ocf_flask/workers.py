@@ -11,6 +11,7 @@ import os
 import pwd
 import select
 import signal
+import tempfile
 import time
 import traceback
 from collections import deque
@@ -128,6 +129,8 @@ def become(owner: str) -> None:
         os.setgid(account.pw_gid)
         os.setuid(account.pw_uid)
         os.environ.clear()
+        # Root's own, perhaps, which Ansible has looked up already.
+        tempfile.tempdir = None
     os.environ.update(HOME=account.pw_dir, USER=owner, LOGNAME=owner)
     os.umask(0o022)
     os.chdir("/")
