@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import test_cron
+from forks import in_child
 from local_site import Site
 from ocf_flask import environment, masking, report, run, sites
 from ocf_flask.outcome import FAILED, WOULD_CHANGE, Outcome
@@ -156,6 +157,15 @@ def test_an_app_that_fails_does_not_show_the_values(greeting: Site) -> None:
     assert failed.state == FAILED
     answer = run._answer(failed, one)
     assert "hunter22" not in json.dumps(answer) and "[KEY]" in answer["detail"]
+
+
+def test_what_failed_is_said_also_where_the_releases_cannot_be_looked_at(greeting: Site, tmp_path: Path) -> None:
+    one = greeting.settings()
+    (closed := tmp_path / "closed").mkdir(mode=0)
+    greeting.private.mkdir(parents=True, exist_ok=True)
+    (greeting.private / "releases").symlink_to(closed / "releases")
+    failed = Outcome("flasky", state=FAILED, error="Permission denied")
+    assert in_child(lambda: run._answer(failed, one)["error"], greeting.private) == "Permission denied"
 
 
 def test_a_command_runs_in_the_live_release_where_the_code_is(greeting: Site) -> None:

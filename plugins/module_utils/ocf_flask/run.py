@@ -145,7 +145,7 @@ def _answer(record: Record, one: settings.Settings) -> dict[str, Any]:
     if not any(getattr(record, field) for field in record.quoting):
         return asdict(record)
     environments, plain = [one.env], [one.name, one.owner, one.app, *one.packages]
-    with suppress(SiteError):
+    with suppress(SiteError, OSError):
         where = places.locate(one, places.account(one.owner))
         environments += [environment.read(path) for path in where.releases.glob("*")]
         plain += [str(where.site), str(where.private), places.public_url(one, places.account(one.owner))]
