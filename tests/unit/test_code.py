@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 from pathlib import Path
 
 import pytest
 
+from forks import in_child
 from ocf_flask import code
 
 
@@ -78,6 +80,34 @@ def test_a_link_to_a_directory_is_not_followed_but_one_to_a_file_is_read(tmp_pat
 def test_a_pipe_named_like_code_does_not_stop_the_deploy(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.py")
     assert code.find(tmp_path) == {}
+
+
+def test_what_becomes_a_pipe_meanwhile_is_not_waited_for(tmp_path: Path) -> None:
+    found = code.find(fill(tmp_path, "a.py"))
+    (tmp_path / "a.py").unlink()
+    os.mkfifo(tmp_path / "a.py")
+    with pytest.raises(OSError, match="no plain file"):
+        code.copy(tmp_path, found, tmp_path / "copy")
+
+
+def test_a_link_to_where_nobody_can_look_is_no_code(tmp_path: Path) -> None:
+    closed = fill(tmp_path / "closed", "a.py")
+    site = fill(tmp_path / "site", "b.py")
+    (site / "a.py").symlink_to(closed / "a.py")
+    closed.chmod(0)
+    assert in_child(lambda: list(code.find(site)), tmp_path / "site") == ["b.py"]
+
+
+def test_a_large_file_is_not_in_memory_as_a_whole(tmp_path: Path) -> None:
+    fill(tmp_path, "a.py")
+    os.truncate(tmp_path / "a.py", 256 << 20)
+
+    def work() -> int:
+        code.copy(tmp_path, {"a.py": ""}, tmp_path / "copy")
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert in_child(work) - before < 64 << 10, "KiB"
 
 
 def test_a_name_that_is_no_text_is_taken(tmp_path: Path) -> None:

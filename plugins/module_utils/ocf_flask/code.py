@@ -68,7 +68,8 @@ def copy(directory: Path, names: Mapping[str, str], target: Path) -> None:
         destination.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as file:
-            file.write(Path(directory, name).read_bytes())
+            for piece in tree.pieces(Path(directory, name)):
+                file.write(piece)
 
 
 def forget_bytecode(directory: Path, names: Mapping[str, str], known: Mapping[str, str]) -> None:
@@ -94,8 +95,15 @@ def _walk(directory: Path, below: str, also: tuple[str, ...]) -> Iterator[str]:
         if entry.is_dir(follow_symlinks=False):
             if not entry.name.startswith(".") and entry.name not in _SKIPPED and not _is_apart(Path(entry.path)):
                 yield from _walk(directory, name + "/", also)
-        elif entry.is_file() and _counts(name, also) and os.access(entry.path, os.R_OK):
+        elif _is_file(entry) and _counts(name, also) and os.access(entry.path, os.R_OK):
             yield name
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # A link into a directory that this account cannot enter.
+        return False
 
 
 def _is_apart(directory: Path) -> bool:

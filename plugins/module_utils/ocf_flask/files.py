@@ -8,6 +8,7 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 # Of a file that is read as a whole, in bytes: a record, a list of requirements, .htaccess.
 _LARGEST = 16 * 1024 * 1024
@@ -36,16 +37,25 @@ def read(path: Path) -> bytes | None:
     :raises OSError: also for a pipe, on which a reader would wait for good, and for more than any file of a site's has.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with plain(path) as file:
+            content = file.read(_LARGEST + 1)
     except FileNotFoundError:
         return None
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "This is no plain file", str(path))
-        content = file.read(_LARGEST + 1)
     if len(content) > _LARGEST:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return content
+
+
+def plain(path: Path) -> BinaryIO:
+    """A file, opened to be read.
+
+    :raises OSError: also for a pipe or a device.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "This is no plain file", str(path))
+    return open(descriptor, "rb")
 
 
 def content(path: Path) -> bytes:

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from . import files
 from .errors import SiteError
 
 # A file's mark is the SHA-256 of its content, with this when it is executable; a link's is this and where it leads.
@@ -128,8 +129,11 @@ def content_of(mark: str) -> str:
 
 
 def pieces(path: Path) -> Iterator[bytes]:
-    """A file's content, a part at a time."""
-    with open(path, "rb") as file:
+    """A file's content, a part at a time.
+
+    :raises OSError: also for a pipe or a device.
+    """
+    with files.plain(path) as file:
         while piece := file.read(_PIECE):
             yield piece
 
