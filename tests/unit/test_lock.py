@@ -23,6 +23,13 @@ from ocf_flask.lock import locked
 _HOLD = "import sys; from pathlib import Path; from ocf_flask.lock import locked\nwith locked(Path(sys.argv[1]), 5): print('held', flush=True); sys.stdin.read()"
 
 
+def test_a_pipe_in_its_place_is_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lock")
+    with pytest.raises(OSError, match=r"This is no plain file: '.*/lock'"):
+        with locked(tmp_path / "lock", 1):
+            pass
+
+
 @contextmanager
 def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process, that holds the lock until its stdin is closed."""

@@ -52,10 +52,21 @@ def plain(path: Path) -> BinaryIO:
     :raises OSError: also for a pipe or a device.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        check_plain(descriptor, path)
+    except OSError:
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "This is no plain file", str(path))
+        raise
     return open(descriptor, "rb")
+
+
+def check_plain(descriptor: int, path: Path) -> None:
+    """See that what was opened is no pipe, and no device.
+
+    :raises OSError: when it is.
+    """
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(errno.EINVAL, "This is no plain file", str(path))
 
 
 def content(path: Path) -> bytes:

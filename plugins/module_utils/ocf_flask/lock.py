@@ -27,6 +27,7 @@ def locked(path: Path, seconds: float, what: str = "deploy of this site") -> Ite
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(descriptor, "r+b", buffering=0) as file:
+        files.check_plain(descriptor, path)
         deadline = time.monotonic() + seconds
         while not _try(file.fileno()):
             if time.monotonic() > deadline:
