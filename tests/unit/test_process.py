@@ -78,6 +78,13 @@ def test_of_much_output_the_end_is_kept() -> None:
     assert len(completed.output) == process.KEPT_OUTPUT
 
 
+def test_much_output_takes_no_space_on_a_disk() -> None:
+    code = (
+        "import os, stat; os.write(1, bytes(1 << 27)); print(stat.S_ISFIFO(os.fstat(1).st_mode), os.fstat(2).st_ino == os.fstat(1).st_ino)"
+    )
+    assert run(code).output.endswith("\0True True\n")
+
+
 def test_output_that_is_no_text_is_shown_all_the_same() -> None:
     assert run("import os; os.write(1, b'caf\\xe9')").output == "caf\N{REPLACEMENT CHARACTER}"
 

@@ -6,7 +6,7 @@ import ctypes
 import os
 import signal
 import subprocess
-import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +18,8 @@ from .errors import SiteError, StepTimeout
 
 # Of what a program prints, this many bytes are kept: the end, where the reason stands.
 KEPT_OUTPUT = 64 * 1024
+# How many seconds the rest of it is waited for, when the program has ended.
+_LINGERING = 5.0
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None)
@@ -29,6 +31,40 @@ class Completed:
 
     returncode: int
     output: str
+
+
+class Output:
+    """What a program and its descendants print: read while they run, so that it takes no space on a disk; its end is kept."""
+
+    def __init__(self) -> None:
+        self._reading, self.writing = os.pipe()
+        self._kept = bytearray()
+        self._follower = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._follower.ident:
+            os.close(self.writing)
+            os.close(self._reading)
+
+    def follow(self) -> None:
+        """Begin to read, once the program has been started: a thread may be in nobody's way when a process forks."""
+        os.close(self.writing)
+        self._follower.start()
+
+    def _follow(self) -> None:
+        try:
+            while piece := os.read(self._reading, KEPT_OUTPUT):
+                self._kept = (self._kept + piece)[-KEPT_OUTPUT:]
+        finally:
+            os.close(self._reading)
+
+    def text(self) -> str:
+        """The end of what was printed, once the program has ended; a process that could not be ended is not waited for."""
+        self._follower.join(_LINGERING)
+        return self._kept.decode("utf-8", "replace")
 
 
 _adopting_process = 0
@@ -55,20 +91,21 @@ def run(command: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, sec
     :raises SiteError: when it cannot be started.
     """
     argv = [str(part) for part in command]
-    with tempfile.TemporaryFile() as output:
+    with Output() as output:
         try:
-            with contained(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output) as process:
+            with contained(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output.writing) as process:
+                output.follow()
                 returncode = process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
-            raise StepTimeout(f"{step} took longer than {seconds:g} s and was ended.", tail(output.fileno())) from None
+            raise StepTimeout(f"{step} took longer than {seconds:g} s and was ended.", output.text()) from None
         except OSError as error:
             raise SiteError(f"{step}: {argv[0]} cannot be started: {error.strerror}.") from None
-        return Completed(returncode, tail(output.fileno()))
+        return Completed(returncode, output.text())
 
 
 @contextmanager
 def contained(
-    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdin: int | None, stdout: IO[bytes]
+    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdin: int | None, stdout: int | IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program in a session of its own that ends, with all its descendants, when the block does."""
     process = subprocess.Popen(

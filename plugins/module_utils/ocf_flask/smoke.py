@@ -61,13 +61,16 @@ def smoke_test(run_fcgi: Path, test: SmokeTest, url: str, token: str) -> Tested:
     start = time.monotonic()
     # The name of a socket has at most 107 bytes (unix(7)), and a user's TMPDIR may have more.
     short = None if len(os.fsencode(tempfile.gettempdir())) < 80 else "/tmp"
-    with scratch.directory(short) as directory, tempfile.TemporaryFile() as output:
+    with scratch.directory(short) as directory, process.Output() as output:
         listener = socket.socket(socket.AF_UNIX)
         env = {"PATH": SUEXEC_PATH, MARK: "1"}
         try:
             listener.bind(str(directory / "socket"))
             listener.listen(5)
-            with process.contained([str(run_fcgi)], env=env, cwd=run_fcgi.parent, stdin=listener.fileno(), stdout=output) as started:
+            with process.contained(
+                [str(run_fcgi)], env=env, cwd=run_fcgi.parent, stdin=listener.fileno(), stdout=output.writing
+            ) as started:
+                output.follow()
                 with socket.socket(socket.AF_UNIX) as connection:
                     connection.connect(listener.getsockname())
                     # Ours closed, the connection ends when the process does.
@@ -78,7 +81,7 @@ def smoke_test(run_fcgi: Path, test: SmokeTest, url: str, token: str) -> Tested:
         finally:
             listener.close()
         seconds = time.monotonic() - start
-        printed = process.tail(output.fileno())
+        printed = output.text()
     if answer is None or (answer.status >= 500 and answer.status not in test.statuses):
         raise _failure(test, answer, problem, printed, f"{test.timeout} s")
     return _judge(test, answer.status, seconds)
