@@ -106,7 +106,7 @@ class ActionModule(ActionBase):
         if "kit" in arguments and environments:
             arguments["environments"] = environments
         arguments["variables"], credentials = source.without_credentials(arguments["variables"])
-        if credentials:
+        if credentials and not self._is_about_store:
             arguments["credentials"] = credentials
         if arguments.get("verb", "deploy") in ("deploy", "upgrade") and "kit" in arguments:
             names = source.directories(arguments["variables"], arguments.get("site", ""), arguments.get("owner", ""))

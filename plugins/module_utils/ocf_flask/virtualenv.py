@@ -114,7 +114,7 @@ def _fits(version: str, wanted: str) -> bool:
 def _ask(path: str, env: Mapping[str, str]) -> Interpreter | None:
     if os.path.realpath(path) == os.path.realpath(sys.executable) and sys.prefix == sys.base_prefix and os.access(path, os.X_OK):
         # It runs at this moment, and says this of itself.
-        return Interpreter(os.path.realpath(path), "%d.%d.%d" % sys.version_info[:3], _file(path))
+        return Interpreter(os.path.realpath(path), ".".join(map(str, sys.version_info[:3])), _file(path))
     try:
         # -S: site-packages take twice as long as the rest of its start.
         asked = [path, "-I", "-S", "-c", _ASK]
