@@ -63,11 +63,25 @@ def page(parts: Sequence[Mapping[str, Any]]) -> str:
     """HTML with everything in it."""
     counted = Counter(str(one["state"]) for part in parts for one in part["sites"])
     title = ", ".join(f"{number} {state}" for state, number in sorted(counted.items(), key=lambda item: (item[0] != FAILED, -item[1])))
-    body = "".join(_section(part) for part in parts)
+    body = _causes([one for part in parts for one in part["sites"]]) + "".join(_section(part) for part in parts)
     return (
         f'<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n<h1>{escape(title) or 'No sites'}</h1>\n{body}</html>\n"
     )
+
+
+def _causes(sites: Sequence[Mapping[str, Any]]) -> str:
+    """What several sites failed for, the most frequent first: on upgrade day a few causes have hundreds of sites."""
+    counted = Counter(_cause(one) for one in sites if _cause(one))
+    rows = [f'<tr><td class="number">{number}</td><td>{escape(cause)}</td></tr>' for cause, number in counted.most_common() if number > 1]
+    return "<h2>What several have in common</h2>\n<table>{}\n</table>\n".format("\n".join(rows)) if rows else ""
+
+
+def _cause(site: Mapping[str, Any]) -> str:
+    """Why a site failed, or its test, in one line: of a traceback the end, where the error stands."""
+    first = str(site.get("error") or site.get("problem") or "").split("\n")[0]
+    last = next((line.strip() for line in reversed(str(site.get("detail") or "").split("\n")) if line.strip()), "")
+    return f"{first} {last}".strip() if first.endswith(":") else first
 
 
 def _section(part: Mapping[str, Any]) -> str:
@@ -98,7 +112,8 @@ def _row(site: Mapping[str, Any]) -> str:
 
 def _said(site: Mapping[str, Any]) -> str:
     """What there is to say of a site: the first line, and the rest to be opened."""
-    first, *more = str(site.get("error") or site.get("problem") or "").split("\n")
+    first = _cause(site)
+    more = str(site.get("error") or site.get("problem") or "").split("\n")[1:]
     rest = [*more, *str(site.get("detail") or "").split("\n"), *str(site.get("advice") or "").split("\n")]
     if not first:
         changes = site.get("changes") or {}

@@ -96,6 +96,7 @@ UP_TO_DATE = "flasky is up to date: nothing was changed."
 PYTHON = ".".join(platform.python_version_tuple()[:2])
 NO_NETWORK = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "WHEELS", "UV_PYTHON_DOWNLOADS": "never"}
 STAFF = "ansible-playbook -i inventory/staff deploy.yml"
+PREPARE = "ansible-playbook -i inventory/staff playbooks/prepare.yml"
 LONG = Elsewhere("it takes minutes, Docker, or runs this", "unit/test_documents.py", "test_what_takes_long_is_at_least_there")
 
 # In this order.
@@ -152,12 +153,26 @@ HERE = {
 }
 ELSEWHERE = {
     "make demo": Elsewhere("Docker", "site/sources/test_sources.py", "test_the_demo_of_this_checkout_serves"),
-    **dict.fromkeys(["make test", "make benchmark", "make benchmark ARGS=--index", "make benchmark-reload", "make benchmark-serve"], LONG),
+    **dict.fromkeys(
+        [
+            "make test",
+            "make benchmark",
+            "make benchmark ARGS=--index",
+            "make benchmark-reload",
+            "make benchmark-serve",
+            "make benchmark-bulk",
+        ],
+        LONG,
+    ),
     "ansible-playbook -i ssh.example.edu, -u alice deploy.yml -e site=flasky": Elsewhere(
         "SSH", "site/sources/test_sources.py", "test_from_a_laptop_over_ssh_as_oneself"
     ),
     "make deploy site=flasky ARGS='-e ocf_flask_version=1a2b3c4'": Elsewhere(
         "a repository", "site/sources/test_sources.py", "test_a_branch_a_commit_and_the_way_back"
+    ),
+    **dict.fromkeys(
+        [PREPARE, f"{PREPARE} deploy.yml"],
+        Elsewhere("an account of its own", "site/staff/test_store.py", "test_what_sites_share_is_made_once_and_copied"),
     ),
     f"{STAFF} -e @DIRECTORY/failed.json": Elsewhere(
         "a report", "site/staff/test_staff.py", "test_a_run_over_many_ends_with_a_table_a_page_and_a_file_to_try_again"

@@ -53,12 +53,21 @@ def test_a_run_gives_a_page_json_and_a_file_to_try_again(tmp_path: Path) -> None
     said = written(tmp_path / "r", GOOD, BAD)
     assert f"All of it: {tmp_path}/r/report.html" in said and f"-e @{tmp_path}/r/failed.json" in said
     found = Tags((tmp_path / "r" / "report.html").read_text())
-    for text in ("1 failed, 1 deployed", "deploy on web1", "flasky", "code: a.py changed", "It does not start:", "1.2"):
+    for text in ("1 failed, 1 deployed", "deploy on web1", "flasky", "code: a.py changed", "It does not start: Traceback", "1.2"):
         assert text in found.texts
     assert ("a", {"href": GOOD["url"]}) in found.tags
     assert json.loads((tmp_path / "r" / "host-web1.json").read_text())["sites"] == [GOOD, BAD]
     assert json.loads((tmp_path / "r" / "failed.json").read_text()) == {"only": ["bob/shop"]}
     assert (tmp_path / "r" / "report.html").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_several_sites_failed_for_is_counted(tmp_path: Path) -> None:
+    lacking = "Traceback (most recent call last):\n  File ...\nModuleNotFoundError: No module named 'markdown'\n"
+    alike = [{**BAD, "name": f"site{number}", "detail": lacking} for number in range(3)]
+    written(tmp_path, GOOD, *alike, BAD, {**BAD, "name": "other", "state": "deployed", "error": "", "problem": "It answers 500"})
+    texts = [text for text in Tags((tmp_path / "report.html").read_text()).texts if text]
+    place = texts.index("What several have in common")
+    assert texts[place + 1 : place + 4] == ["3", "It does not start: ModuleNotFoundError: No module named 'markdown'", "deploy on web1"]
 
 
 def test_the_hosts_of_a_play_share_a_page(tmp_path: Path) -> None:

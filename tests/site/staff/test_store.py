@@ -62,7 +62,7 @@ def test_what_sites_share_is_made_once_and_copied(container: Container, sites: d
         assert owner == OWNERS[name]
         assert (time in made) is is_copied, name
         assert not is_copied or links == "1"
-    assert play(container, "deploy.yml").output.count("nothing was changed") == len(OWNERS)
+    assert play(container, "playbooks/prepare.yml", "deploy.yml").output.count("nothing was changed") == len(OWNERS)
 
 
 def test_a_store_of_roots_is_refused(container: Container, sites: dict[str, Site]) -> None:
