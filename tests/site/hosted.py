@@ -5,6 +5,7 @@ Molecule's verify step runs these tests for each container, and names it in the 
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
@@ -83,7 +84,7 @@ class Container:
         self.address = os.environ["OCF_FLASK_TEST_ADDRESS"]
         self.inventory = ["-i", "molecule/shared/inventory", "--limit", self.host]
 
-    def shell(self, command: str, user: str = "alice", *, check: bool = True, stdin: str | None = None) -> str:
+    def shell(self, command: str, user: str = "alice", *, check: bool = True, stdin: str | None = None, seconds: int = 180) -> str:
         """What a command of the user's prints."""
         completed = subprocess.run(
             ["docker", "exec", "--interactive", "--user", user, self.name, "bash", "-lc", command],
@@ -91,7 +92,7 @@ class Container:
             capture_output=True,
             text=True,
             check=False,
-            timeout=180,
+            timeout=seconds,
         )
         assert not check or completed.returncode == 0, completed.stdout + completed.stderr
         return completed.stdout + completed.stderr
@@ -152,6 +153,30 @@ class Host(Container):
 
 def docker(*arguments: str) -> str:
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+class Checkout:
+    """The project's files in an account's home on the host, with an environment that has ansible-core."""
+
+    ANSIBLE = {"bookworm": "2.19.14", "trixie": "2.21.5"}
+    FILES = ("ansible.cfg", "deploy.yml", "galaxy.yml", "inventory", "meta", "playbooks", "plugins", "roles", "README.md", "LICENSE")
+
+    def __init__(self, container: Container, user: str, home: str = "~") -> None:
+        self.container, self.user = container, user
+        self.directory = container.shell(f"echo {home}", user).strip() + "/checkout"
+        archive = subprocess.run(["tar", "cz", "--exclude=__pycache__", *self.FILES], cwd=ROOT, capture_output=True, check=True).stdout
+        container.shell(f"rm -rf {self.directory} && mkdir {self.directory}", user)
+        self.run("base64 -d | tar xz --no-same-owner", stdin=base64.encodebytes(archive).decode())
+        ansible = f"ansible-core=={self.ANSIBLE[container.host]}"
+        with_pip = f"python3 -m venv .venv && .venv/bin/pip install --quiet {ansible}"
+        with_uv = f"uv venv --quiet .venv && uv pip install --quiet --python .venv/bin/python {ansible}"
+        self.run(f"if command -v uv > /dev/null; then {with_uv}; else {with_pip}; fi")
+
+    def run(self, command: str, **options: Any) -> str:
+        return self.container.shell(f"cd {self.directory} && {command}", self.user, **options)
+
+    def play(self, arguments: str) -> str:
+        return self.run(f".venv/bin/ansible-playbook {arguments}")
 
 
 class Site:

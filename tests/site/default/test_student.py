@@ -5,16 +5,12 @@ With the newest ansible-core, which needs Python 3.12, and with the oldest that 
 
 from __future__ import annotations
 
-import base64
 import json
-import subprocess
-from dataclasses import dataclass
 
 import pytest
 
-from hosted import ROOT, Container
+from hosted import Checkout, Container
 
-ANSIBLE = {"bookworm": "2.19.14", "trixie": "2.21.5"}
 URL = "ocf_flask_url=http://www.example.test/~bob/{name}/"
 
 INTERRUPT = """
@@ -36,30 +32,10 @@ print(*sorted(path.name for path in site.iterdir()))
 """
 
 
-@dataclass(frozen=True)
-class Checkout:
-    """The project's files in bob's home, with an environment that has ansible-core."""
-
-    container: Container
-    directory: str
-
-    def run(self, command: str, *, check: bool = True) -> str:
-        return self.container.shell(f"cd {self.directory} && {command}", "bob", check=check)
-
-    def play(self, arguments: str) -> str:
-        return self.run(f".venv/bin/ansible-playbook {arguments}")
-
-
 @pytest.fixture(scope="module", name="checkout")
 def _checkout(container: Container) -> Checkout:
-    directory = container.shell("echo ~", "bob").strip() + "/checkout"
-    names = ("ansible.cfg", "deploy.yml", "galaxy.yml", "inventory", "meta", "playbooks", "plugins", "roles", "README.md", "LICENSE")
-    archive = subprocess.run(["tar", "cz", "--exclude=__pycache__", *names], cwd=ROOT, capture_output=True, check=True).stdout
-    container.shell(f"rm -rf {directory} && mkdir {directory}", "bob")
-    container.shell(f"cd {directory} && base64 -d | tar xz", "bob", stdin=base64.encodebytes(archive).decode())
+    found = Checkout(container, "bob")
     container.shell("rm -rf ~/public_html/*/ ~/.ocf-flask", "bob")
-    found = Checkout(container, directory)
-    found.run(f"python3 -m venv .venv && .venv/bin/pip install --quiet ansible-core=={ANSIBLE[container.host]}")
     return found
 
 
