@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 import subprocess
@@ -107,6 +108,13 @@ def test_no_file_names_this_machine() -> None:
         path = ROOT / name
         if path.suffix not in (".png",) and path.is_file() and name != "tests/unit/test_repository.py":
             assert str(ROOT) + "/" not in path.read_text(), name
+
+
+def test_there_are_as_many_attacks_as_the_document_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tests/site/staff"))
+    names = [attack.name for attack in importlib.import_module("attacks").ATTACKS]
+    assert len(set(names)) == len(names)
+    assert f"{len(names)} hostile accounts, each with an attack of its own" in (ROOT / "docs/security.md").read_text()
 
 
 @pytest.mark.parametrize("module", ["ocf_flask_sites", "ocf_flask_sites_info"])
