@@ -291,6 +291,49 @@ def test_the_rest_of_a_copied_site_is_deleted_by_the_next_removal(deployed: Site
     assert removed(deployed).state == "removed" and not rest.exists()
 
 
+@pytest.mark.parametrize("verb", ["remove", "restore"])
+@pytest.mark.parametrize("part", ["site", "private"])
+def test_a_move_to_another_file_system_that_was_killed_once_all_was_copied_goes_on(
+    deployed: Site, home: Path, monkeypatch: pytest.MonkeyPatch, verb: str, part: str
+) -> None:
+    before = content(deployed.web, deployed.private)
+    work = removed if verb == "remove" else restored
+    if verb == "restore":
+        removed(deployed)
+    delete = archives._delete
+
+    def killed(source: Path, gone: Path) -> None:
+        if source in (deployed.web if part == "site" else deployed.private, source.parent / part):
+            raise Interrupted
+        delete(source, gone)
+
+    with monkeypatch.context() as patch:
+        _other_file_system(patch, home)
+        patch.setattr(archives, "_delete", killed)
+        with pytest.raises(Interrupted):
+            work(deployed)
+    outcome = work(deployed)
+    assert outcome.changed, (outcome.error, outcome.advice)
+    places = (deployed.web, deployed.private) if verb == "restore" else (Path(outcome.archive, "site"), Path(outcome.archive, "private"))
+    assert content(*places) == before
+    assert Path(outcome.archive).exists() != deployed.web.exists()
+
+
+def test_an_archive_that_a_killed_restoration_has_emptied_is_taken_away(deployed: Site, home: Path) -> None:
+    archive = Path(removed(deployed).archive)
+    assert restored(deployed).state == "restored"
+    archive.mkdir(parents=True)
+    assert "nothing to bring back" in restored(deployed).error and not archive.parent.exists()
+
+
+def test_an_archive_whose_record_was_not_written_to_its_end_is_taken_away(deployed: Site, home: Path) -> None:
+    half = home / "ocf-flask-removed" / ".ocf-flask-partial-flasky-2026-01-01-000000"
+    half.mkdir(parents=True)
+    (half / "record.json").write_text('{"name": "fla')
+    assert removed(deployed).state == "removed"
+    assert [path.name[:11] for path in half.parent.iterdir()] == ["flasky-" + time.strftime("%Y", time.gmtime())]
+
+
 def test_of_two_restorations_at_a_time_the_later_waits(deployed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     before = content(deployed.web, deployed.private)
     archive = Path(removed(deployed).archive)

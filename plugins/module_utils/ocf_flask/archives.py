@@ -80,7 +80,7 @@ def find(owner: Account, where: Places) -> list[Archive]:
             record = Record(**json.loads(files.read(path / _RECORD) or b""))
             texts = (record.name, record.site, record.private, record.release, record.removed, record.left)
             sound = all(isinstance(one, str) for one in texts) and isinstance(record.mode, int) and 0 <= record.mode <= 0o777
-            if sound and (record.site, record.private) == (str(where.site), str(where.private)):
+            if sound and not path.name.startswith(_PARTIAL) and (record.site, record.private) == (str(where.site), str(where.private)):
                 found.append(Archive(path, record))
     return sorted(found, key=lambda one: (one.record.removed, one.path.name), reverse=True)
 
@@ -93,15 +93,18 @@ def planned(owner: Account, name: str) -> Path:
 
 def begin(path: Path, record: Record) -> Archive:
     """Make the archive's directory, closed to everybody else, with its record."""
-    path.mkdir(mode=0o700, parents=True)
+    partial = path.with_name(f"{_PARTIAL}{path.name}")
+    for left in path.parent.glob(f"{_PARTIAL}{record.name}-????-??-??-??????*"):
+        release.remove(left)
+    partial.mkdir(mode=0o700, parents=True)
     path.parent.chmod(0o700)
-    archive = Archive(path, record)
     try:
-        write(archive)
+        write(Archive(partial, record))
+        os.rename(partial, path)
     except OSError:
-        forget(archive)
+        forget(Archive(partial, record))
         raise
-    return archive
+    return Archive(path, record)
 
 
 def write(archive: Archive) -> None:
@@ -117,10 +120,19 @@ def write(archive: Archive) -> None:
 
 def forget(archive: Archive) -> None:
     """Take away what is left of an archive once its site is back."""
+    for path in (archive.path / "site", archive.private):
+        sweep(path)
     for name in (_RECORD, _LOCK):
         (archive.path / name).unlink(missing_ok=True)
     files.remove_if_empty(archive.path)
     files.remove_if_empty(archive.path.parent)
+
+
+def tidy(owner: Account) -> None:
+    """Take away directories that were emptied by a restoration which was killed then."""
+    for path in (owner.home / _DIRECTORY).glob("*"):
+        files.remove_if_empty(path)
+    files.remove_if_empty(owner.home / _DIRECTORY)
 
 
 def move(source: Path, target: Path) -> list[str]:
@@ -132,6 +144,9 @@ def move(source: Path, target: Path) -> list[str]:
     gone = source.with_name(f"{_GONE}{source.name}")
     for path in (source, target):
         sweep(path)
+    if is_copied(source, target):
+        _delete(source, gone)
+        return []
     try:
         os.rename(source, target)
         return []
@@ -163,10 +178,33 @@ def move(source: Path, target: Path) -> list[str]:
             release.remove(partial)
         raise _first(error) from None
     os.rename(partial, target)
-    os.rename(source, gone)
-    with suppress(OSError):  # On NFS a file that a process on another host has open does not go; all of it is copied.
-        release.remove(gone)
+    _delete(source, gone)
     return skipped
+
+
+def is_copied(source: Path, target: Path) -> bool:
+    """Whether a move to another file system was interrupted when all had been copied: until then the target has another name."""
+    return os.path.lexists(source) and os.path.lexists(target) and _marks(source) == _marks(target)
+
+
+def _marks(directory: Path) -> dict[str, tuple[int, ...] | str]:
+    """What tells a tree from another, without reading it: sizes and times of files, and where links lead."""
+    found: dict[str, tuple[int, ...] | str] = {}
+    for folder, _, names in os.walk(directory):
+        for path in (Path(folder, name) for name in names):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                found[str(path.relative_to(directory))] = (status.st_size, int(status.st_mtime))
+            elif stat.S_ISLNK(status.st_mode):
+                found[str(path.relative_to(directory))] = os.readlink(path)
+    return found
+
+
+def _delete(source: Path, gone: Path) -> None:
+    """Delete what is copied, under a name that nobody takes for a site."""
+    os.rename(source, gone)
+    with suppress(OSError):  # On NFS a file that a process on another host has open does not go.
+        release.remove(gone)
 
 
 def sweep(path: Path) -> None:

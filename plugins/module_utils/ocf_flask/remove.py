@@ -40,7 +40,7 @@ def remove(site: Site, outcome: Outcome, *, check: bool) -> None:
         raise _nothing_here(site)
     _refuse_more_than_a_site(site)
     jobs = cron.recorded(manifest.settings)
-    archive = _unfinished(site) or archives.Archive(
+    archive = _unfinished(site, manifest.id) or archives.Archive(
         archives.planned(owner, site.settings.name),
         archives.Record(site.settings.name, str(where.site), str(where.private), manifest.id, release.timestamp(), _open_mode(where)),
     )
@@ -112,10 +112,16 @@ def _open_mode(where: places.Places) -> int:
     return 0o711 if mode in (None, _SHUT) else mode
 
 
-def _unfinished(site: Site) -> archives.Archive | None:
+def _unfinished(site: Site, live: str) -> archives.Archive | None:
     """What a removal that was interrupted has begun; with a site in it and one in its place, that was deployed since, it stays apart."""
-    begun = [one for one in archives.find(site.owner, site.places) if not one.is_whole]
-    apart = [one for one in begun if not (os.path.lexists(one.site) and site.places.site.is_dir())]
+    where = site.places
+
+    def is_begun(one: archives.Archive) -> bool:
+        # One that has all is that of a removal which had still to delete what it had copied.
+        return not one.is_whole or (one.record.release == live and not os.path.lexists(where.site))
+
+    begun = [one for one in archives.find(site.owner, where) if is_begun(one)]
+    apart = [one for one in begun if not (os.path.lexists(one.site) and where.site.is_dir()) or archives.is_copied(where.site, one.site)]
     return apart[0] if apart else None
 
 
@@ -137,6 +143,8 @@ def _move(site: Site, archive: archives.Archive, outcome: Outcome) -> archives.A
             outcome.notes.append(f"There is no space in {site.owner.home} for the site's directory: it is {left}, closed to everybody else")
     else:
         archives.sweep(where.site)
+    if archive.is_whole:
+        release.remove(archive.private)
     outcome.notes += _skipped(archives.move(where.private, archive.private))
     return archive
 

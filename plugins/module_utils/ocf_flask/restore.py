@@ -56,6 +56,7 @@ def _archive(site: Site, asked: str) -> archives.Archive:
             )
         return named[0]
     if not whole:
+        archives.tidy(site.owner)
         raise SiteError(
             f"{site.settings.name} was not removed from {site.places.site}, so there is nothing to bring back.",
             advice=f"What was removed is in {archives.planned(site.owner, 'x').parent}.",
@@ -64,8 +65,8 @@ def _archive(site: Site, asked: str) -> archives.Archive:
 
 
 def _is_half_back(site: Site, archive: archives.Archive) -> bool:
-    """Whether a restoration was interrupted when the private directory was back: each of the two is in one place, then."""
-    return os.path.lexists(site.places.private) and os.path.lexists(archive.site) != os.path.lexists(site.places.site)
+    """Whether a restoration was interrupted when the private directory was back."""
+    return os.path.lexists(site.places.private) and (os.path.lexists(archive.site) or os.path.lexists(site.places.site))
 
 
 def _check_free(site: Site, archive: archives.Archive) -> None:
@@ -74,7 +75,7 @@ def _check_free(site: Site, archive: archives.Archive) -> None:
     :raises SiteError: naming what is there.
     """
     to_come = ((archive.site, site.places.site), (archive.private, site.places.private))
-    for path in (target for source, target in to_come if os.path.lexists(source)):
+    for path in (target for source, target in to_come if os.path.lexists(source) and not archives.is_copied(source, target)):
         if os.path.lexists(path) and not (path.is_dir() and not path.is_symlink() and not os.listdir(path)):
             raise SiteError(f"{path} is there already, and is not replaced. Rename it first: mv {path} {path}.old")
 
