@@ -31,7 +31,9 @@ def reached(files: Sequence[Path]) -> tuple[Path, ...]:
 
 def lines(file: Path) -> Iterator[str]:
     """A file's lines without comments, continued ones joined."""
-    joined = re.sub(r"\\\r?\n", " ", content(file).decode("utf-8", "replace"))
+    # A comment goes on in no other line, whatever it ends with.
+    text = re.sub(r"^[ \t]*#.*$", "", content(file).decode("utf-8", "replace"), flags=re.MULTILINE)
+    joined = re.sub(r"\\\r?\n", " ", text)
     return (line for one in joined.splitlines() if (line := _COMMENT.sub("", one).strip()))
 
 
