@@ -152,7 +152,7 @@ class Attack:
     """``owner``: shell commands of the hostile account, before the verb; ``root``: what it cannot do itself, but may find.
 
     ``cause`` is what the run says of the site, as a regular expression; empty where the site is none the worse for it, and None where
-    that depends on the moment. ``verb``: what meets it; a site is deployed before it is attacked on another verb than that.
+    that depends on the moment, or on the kernel. ``verb``: what meets it; a site is deployed before it is attacked on another verb than that.
     """
 
     name: str
@@ -182,7 +182,9 @@ def swapped(name: str, path: str, other: str, **more: Any) -> Attack:
     begin = (
         f"ln -s {other} ~/other; mv ~/other {path}.other; setsid python3 $TOOLS/swap.py {path} {path}.other > /dev/null 2>&1 < /dev/null &"
     )
-    return Attack(name, None, f"mkdir -p $PRIVATE/releases $PRIVATE/log; touch $PRIVATE/lock $SITE/.htaccess; {begin}", **more)
+    return Attack(
+        name, None, f"mkdir -p $PRIVATE/releases $PRIVATE/log ~/ocf-flask-removed; touch $PRIVATE/lock $SITE/.htaccess; {begin}", **more
+    )
 
 
 ATTACKS = (
@@ -201,7 +203,7 @@ ATTACKS = (
     Attack("private-is-a-link", DENIED, "ln -s $THEIRS/.ocf-flask ~/.ocf-flask"),
     Attack("private-is-a-link-to-root", DENIED, "mkdir ~/.ocf-flask; ln -s /root/kept $PRIVATE"),
     Attack("htaccess-is-a-link", LINKED, "ln -s /etc/shadow $SITE/.htaccess"),
-    Attack("htaccess-is-a-hard-link", "", root="ln $SHOP/static/notes $SITE/.htaccess"),
+    Attack("htaccess-is-a-hard-link", None, root="ln $SHOP/static/notes $SITE/.htaccess"),
     Attack("htaccess-is-a-pipe", PIPE, "mkfifo $SITE/.htaccess"),
     Attack("run-fcgi-is-a-link", PIPE, "ln -s $SHOP/run.fcgi $SITE/run.fcgi"),
     Attack("run-fcgi-is-a-hard-link", "belongs to chris", root="ln $SHOP/static/notes $SITE/run.fcgi"),
@@ -273,7 +275,7 @@ ATTACKS = (
         "code-has-100000-files",
         "",
         "mkdir -p ~/many/data; mv $SITE/flaskyapplication.py ~/many; cd ~/many/data; seq 100000 | xargs touch",
-        settings={"directory": "~/many"},
+        settings={"directory": "~/many", "timeouts": {"build": 600, "live": 1}},
     ),
     Attack("log-has-10-gigabytes", "", "mkdir -p $PRIVATE/log; truncate -s 10G $PRIVATE/log/error.log"),
     swapped("site-is-swapped", "$SITE", "$SHOP"),
@@ -305,6 +307,7 @@ ATTACKS = (
         recorded("record['settings'].update(source='/root/kept', deploy_key='/root/kept/canary')"),
         verb="upgrade",
     ),
+    swapped("record-is-swapped", "$PRIVATE/current/manifest.json", "/etc/shadow", verb="upgrade"),
     Attack("older-release-is-a-link", DENIED, "ln -s $THEIRS $PRIVATE/releases/20200101-000000", verb="rollback"),
     Attack(
         "older-code-climbs",
@@ -332,6 +335,7 @@ ATTACKS = (
     ),
     Attack("archives-are-a-link", DENIED, "ln -s $THEIRS ~/ocf-flask-removed", verb="remove"),
     Attack("archives-are-a-link-to-root", DENIED, "ln -s /root/kept ~/ocf-flask-removed", verb="remove"),
+    swapped("archives-are-swapped", "~/ocf-flask-removed", "/root/kept", verb="remove"),
     Attack("removed-is-a-pipe", "", "mkfifo $SITE/pipe; ln -s /etc/shadow $SITE/passwords", verb="remove"),
     Attack(
         "archive-record-is-a-link",

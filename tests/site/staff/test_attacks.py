@@ -24,8 +24,7 @@ ROOTS, NEIGHBOURS, VARIABLE = "secret-6d1f0c2b", "secret-94b7e3aa", "secret-51ce
 VERBS = ("status", "upgrade", "rollback", "remove", "restore")
 SETTINGS = {
     "ocf_flask_url": "http://www.example.test/~{owner}/{name}/",
-    "ocf_flask_timeouts": {"lock": 1, "build": 60, "live": 5},
-    "ocf_flask_smoke_test": {"timeout": 10},
+    "ocf_flask_timeouts": {"lock": 1, "build": 300, "live": 5},
 }
 
 
@@ -81,6 +80,7 @@ class Runs:
         self.before = self.state()
         self.foreign = self.of_others()
         self.run("deploy", HOSTILE)
+        self.run("logs", HOSTILE)
         # A later moment of those that change all the time; and the honest have a release to go back to.
         for one in honest:
             one.write("flaskyapplication.py", APP.replace("service", "command"))
@@ -93,9 +93,8 @@ class Runs:
             # What is to be restored has to be removed.
             self.run(verb, [*making(verb), *(making("restore") if verb == "remove" else [])])
         self._prepare(making("find"))
-        self.found = yaml.safe_load(
-            self.checkout.play(f"-i inventory/staff playbooks/find.yml -e to={HOME}/found.yml") and self.root(f"cat {HOME}/found.yml")
-        )
+        self.checkout.play(f"-i inventory/staff playbooks/find.yml -e to={HOME}/found.yml")
+        self.found = yaml.safe_load(self.root(f"cat {HOME}/found.yml"))["ocf_flask_sites"]
 
     def root(self, *commands: str) -> str:
         return self.container.shell("bash -s", "root", stdin="\n".join(commands) + "\n", check=False)
@@ -163,9 +162,12 @@ def _run_once(container: Container) -> None:
 
 @pytest.fixture(name="runs", scope="module")
 def _runs(container: Container) -> Iterator[Runs]:
-    yield Runs(container, [Site(container, "shop", NEIGHBOUR), Site(container, "calm")])
+    runs = Runs(container, [Site(container, "shop", NEIGHBOUR), Site(container, "calm")])
+    yield runs
     users = " ".join([NEIGHBOUR, *(one.user for one in HOSTILE)])
-    # Their files go with the container.
+    for one in runs.honest:
+        container.shell(f"rm -rf {one.directory} {one.private}", "root")
+    # The others' files go with the container.
     container.shell(f"for user in {users}; do pkill -KILL -u $user; userdel $user; done", "root", check=False)
 
 
@@ -185,6 +187,12 @@ def test_an_attacked_site_alone_has_what_its_owner_did(runs: Runs, hostile: Host
         assert re.search(attack.cause, said), said
     elif attack.cause == "":
         assert record["state"] not in ("failed", "skipped") and not record.get("problem"), said
+
+
+def test_every_site_can_be_looked_at(runs: Runs) -> None:
+    assert len(runs.records["logs"]) == len(HOSTILE) + len(runs.honest)
+    for record in runs.records["logs"].values():
+        assert not re.search("without an answer|took longer|has not the form", record["error"]), record
 
 
 @pytest.mark.parametrize(
@@ -216,7 +224,7 @@ def test_nobody_has_what_is_roots_or_a_neighbours(runs: Runs) -> None:
     options = " ".join(f"-e {shlex.quote(one)}" for one in secrets)
     own = " ".join(f"\\( -user {one.user} -path '*{one.user}/*' \\) -o" for one in HOSTILE)
     found = f"find /home/b/ba /services/http/users/b /tmp -type f -size -64M \\( {own} -path '/tmp/*' \\) -print0"
-    assert runs.root(f"{found} | xargs -0 grep -lF {options} -- /dev/null") == ""
+    assert runs.root(f"{found} | xargs -0 grep -slF {options} -- /dev/null") == ""
     assert not any(secret in runs.said + runs.pages for secret in secrets)
 
 
@@ -229,7 +237,7 @@ def test_an_owners_code_has_nothing_but_its_owners_rights(runs: Runs, name: str)
     for text in runs.root(f"cd {hostile.home}; for file in evidence-*; do cat $file; echo; done").splitlines():
         evidence = json.loads(text)
         assert evidence["users"] == [int(user)] * 3 and evidence["groups"] == [int(group)]
-        assert evidence["had"] == [] and evidence["tried"] > 20, "what was had"
+        assert evidence["had"] == [] and evidence["tried"] > 10
         places = [*evidence["environment"].values(), *evidence["descriptors"], evidence["directory"]]
         assert not [one for one in places if "/root" in one or VARIABLE in one]
         assert evidence["umask"] & 0o022 == 0o022
@@ -243,7 +251,7 @@ def test_what_an_app_began_in_its_test_has_ended_with_it(runs: Runs, name: str) 
 
 def test_what_is_found_is_its_owners_own(runs: Runs) -> None:
     names = {one.user: one.attack.name for one in HOSTILE}
-    found = [one for one in runs.found["ocf_flask_sites"] if one["owner"] in names]
+    found = [one for one in runs.found if one["owner"] in names]
     assert len(found) > 20
     for one in found:
         assert one["name"] == names[one["owner"]] and one.keys() <= {"name", "owner"}
