@@ -203,6 +203,29 @@ def test_while_one_resists_its_end_the_others_go_on(tmp_path: Path, monkeypatch:
     assert sorted(ended) == list(range(11)) and ended[-1] == 0
 
 
+def test_what_hangs_delays_a_run_by_one_time_limit_for_each_turn_in_its_slots(tmp_path: Path) -> None:
+    """20 of 60 hang: in 4 slots they come to their end four at a time, in 5 turns."""
+    ended: dict[int, float] = {}
+
+    def hanging(number: int) -> Work:
+        def work() -> Mapping[str, Any]:
+            (tmp_path / str(number)).write_text(str(time.monotonic()))
+            return hang()
+
+        return work
+
+    works = [hanging(number) if number % 3 == 0 else dict for number in range(60)]
+    jobs = [workers.Job("", 0.3 if number % 3 == 0 else 20, work) for number, work in enumerate(works)]
+    results = workers.run(jobs, 4, lambda index, result: ended.__setitem__(index, time.monotonic()))
+    assert [number for number, result in enumerate(results) if result != {}] == list(range(0, 60, 3))
+    turns, last = 0, 0.0
+    for end, number in sorted((ended[number], number) for number in range(0, 60, 3)):
+        if float((tmp_path / str(number)).read_text()) > last:
+            turns, last = turns + 1, end
+    # One more where the machine is busy, and they do not end together.
+    assert turns in (5, 6)
+
+
 def test_one_that_not_even_a_signal_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """As one is that waits for a file server which does not answer."""
     monkeypatch.setattr(workers, "_UNDOING", 0.1)
