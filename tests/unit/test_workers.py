@@ -238,6 +238,13 @@ def test_one_that_not_even_a_signal_ends_is_given_up(monkeypatch: pytest.MonkeyP
     assert len(given_up) == 2
 
 
+def test_a_worker_has_nothing_of_its_parents_terminal() -> None:
+    def work() -> Mapping[str, Any]:
+        return {"standard": [os.readlink(f"/proc/self/fd/{number}") for number in range(3)], "session": os.getsid(0) == os.getpid()}
+
+    assert one(work) == {"standard": ["/dev/null"] * 3, "session": True}
+
+
 def test_no_worker_has_the_pipe_of_another() -> None:
     def work() -> Mapping[str, Any]:
         return {"pipes": sum(map(_is_pipe, range(100)))}

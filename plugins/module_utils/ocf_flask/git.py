@@ -232,7 +232,7 @@ class Store:
                 # A name that is no text is one that cannot be used.
                 yield int(mode, 8), kind, blob, name.decode("utf-8", "surrogateescape")
 
-    def _stream(self, arguments: Sequence[str], into: IO[bytes], stdin: int | None = None) -> None:
+    def _stream(self, arguments: Sequence[str], into: IO[bytes], stdin: int = subprocess.DEVNULL) -> None:
         with process.contained(self._command(*arguments), env=self.source.env, cwd=self.path, stdin=stdin, stdout=into) as running:
             try:
                 returncode = running.wait(timeout=max(1.0, self._deadline - time.monotonic()))

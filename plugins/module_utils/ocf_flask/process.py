@@ -105,7 +105,7 @@ def run(command: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, sec
 
 @contextmanager
 def contained(
-    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdin: int | None, stdout: int | IO[bytes]
+    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdin: int, stdout: int | IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program in a session of its own that ends, with all its descendants, when the block does."""
     process = subprocess.Popen(

@@ -103,7 +103,7 @@ def _start(index: int, job: Job, others: Sequence[_Worker]) -> _Worker:
         try:
             for pipe in (reading, *(one.pipe for one in others if one.pipe >= 0)):
                 os.close(pipe)
-            os.setsid()
+            _be_apart()
             if job.owner:
                 become(job.owner)
             _end_when_told(parent)
@@ -119,6 +119,16 @@ def _start(index: int, job: Job, others: Sequence[_Worker]) -> _Worker:
             os._exit(status)
     os.close(writing)
     return _Worker(index, pid, reading, time.monotonic() + job.seconds)
+
+
+def _be_apart() -> None:
+    """Leave the parent's session and terminal, and its input and output, which may be root's terminal too."""
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(nothing, standard)
+    if nothing > 2:
+        os.close(nothing)
 
 
 def become(owner: str) -> None:
