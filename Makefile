@@ -4,7 +4,7 @@
 PYTHON ?= /usr/bin/python3
 export PYTHON
 
-.PHONY: help deploy upgrade run rollback remove restore status logs test lint sanity coverage fuzz release demo demo-stop benchmark benchmark-serve benchmark-reload benchmark-bulk readme clean
+.PHONY: help deploy upgrade run rollback remove restore status logs test lint sanity coverage fuzz faults release demo demo-stop benchmark benchmark-serve benchmark-reload benchmark-bulk readme clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -62,6 +62,10 @@ release: ## Build the collection's archive, install it into an empty place and d
 	@tools/venv .venv requirements.txt
 	@PYTHON=$(CURDIR)/.venv/bin/python molecule/image/wheels
 	@.venv/bin/python tools/release -e ocf_flask_wheels=$(CURDIR)/build/wheels $(ARGS)
+
+faults: ## Let something go wrong at every point of every verb, for hours, or at some: make faults [points=10]
+	@tools/venv .venv-test requirements-test.txt
+	@OCF_FLASK_FAULTS=$(or $(points),all) .venv-test/bin/pytest tests/unit/test_faults.py
 
 demo: ## Show a site in a real Apache, in a container, at a local URL
 	@tools/venv .venv-test requirements-test.txt

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import faults
 import local_site
 from ocf_flask.site import Kit
 from runtime_site import Site
@@ -65,3 +66,12 @@ def _kit() -> Kit:
 def _site(tmp_path_factory: pytest.TempPathFactory, wheels: Path, kit: Kit) -> local_site.Site:
     # A shebang has room for 127 characters.
     return local_site.Site(tmp_path_factory.mktemp("d"), wheels, kit)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many faults there were."""
+    reports = (report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, []))
+    counted = {tuple(value[:2]): value[2] for report in reports for name, value in report.user_properties if name == "faults"}
+    if counted:
+        terminalreporter.section(f"{sum(counted.values())} faults, in {len(counted)} pairs of a step and a fault")
+        terminalreporter.write(faults.table(counted))

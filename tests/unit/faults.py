@@ -612,3 +612,10 @@ STEPS = {
     "restore, two file systems": Step("restore", _removed, NEW, apart=True),
     "bulk": Step("deploy", lambda world: _edited(world, BULK), NEW, BULK, builds=True),
 }
+
+
+def table(counted: Mapping[tuple[str, str], int]) -> str:
+    """How many times each fault was had in each step, in Markdown."""
+    rows = [f"| step | {' | '.join(FAULTS)} |", "|---" * (len(FAULTS) + 1) + "|"]
+    rows += [f"| {step} | {' | '.join(str(counted.get((step, fault), 0)) for fault in FAULTS)} |" for step in STEPS]
+    return "".join(f"{row}\n" for row in rows)

@@ -75,9 +75,25 @@ def test_a_fault_leaves_the_site_serving_and_the_next_run_clean(
 ) -> None:
     trial = trials(step)
     numbers = chosen(trial, step, fault)
-    record_property("faults", len(numbers))
+    record_property("faults", (step, fault, len(numbers)))
     wrong = {number: problems for number in numbers if (problems := trial.round(FAULTS[fault], number))}
     assert not wrong, "\n".join(f"{number} {trial.points[number]}: {one}" for number, problems in wrong.items() for one in problems[:5])
+
+
+@pytest.mark.parametrize("step", ["first deploy", "upgrade"])
+def test_an_owners_home_gets_nothing_but_the_sites_directory(trials: Trials, step: str) -> None:
+    assert {path.split("/")[1] for path in trials(step).tree_after if path.startswith("home/")} == {".ocf-flask"}
+
+
+def test_the_documented_counts_are_of_these_steps_and_faults() -> None:
+    """How many there are of each depends on the versions of Python and uv: that there are as many as it says, on what it says."""
+    text = (ROOT / "docs/faults.md").read_text()
+    head, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if re.match(r"\| (step|.*\d) \|", line)
+    ]
+    assert head == ["step", *FAULTS] and [row[0] for row in rows] == list(STEPS)
+    counts = [int(cell) for row in rows for cell in row[1:]]
+    assert min(counts) > 0 and f"{sum(counts):,} faults" in text
 
 
 BUILDING = [name for name, step in STEPS.items() if step.builds]

@@ -122,7 +122,7 @@ def forget(archive: Archive) -> None:
     """Take away what is left of an archive once its site is back."""
     for path in (archive.path / "site", archive.private):
         sweep(path)
-    for name in (_RECORD, _LOCK):
+    for name in (_LOCK, _RECORD):
         (archive.path / name).unlink(missing_ok=True)
     files.remove_if_empty(archive.path)
     files.remove_if_empty(archive.path.parent)
