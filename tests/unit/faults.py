@@ -234,6 +234,8 @@ def run(world: World, step: Step, fault: Fault | None = None, number: int = -1, 
         try:
             os.close(reading)
             os.setsid()
+            # What runs in the background may have been told to ignore it.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             if hours:
                 _set_clock(3600 * hours)
             _module(world, step, fault, number, changed, writing)
@@ -450,7 +452,7 @@ class Trial:
         wrong = [result.trouble] if result.trouble else []
         if fault and not result.hit:
             wrong.append(f"there was no point {number}")
-        wrong += self._visible(result)
+        wrong += self._broken(result) + self._visible(result)
         wrong += self._left_running()
         if tree(self.world) == self.tree_before:
             # Then the next run is the one that there was without a fault.
@@ -480,6 +482,11 @@ class Trial:
         if FAILED in states and self.step.verb != "remove":
             return {self.before[name]}
         return {self.before[name], self.after[name], *([self.step.mixed] if self.step.mixed and not states else [])}
+
+    @staticmethod
+    def _broken(result: Result) -> list[str]:
+        """Errors of a kind that nobody is to see."""
+        return [f"{name}: {one['error']} {one['detail']}" for name, one in result.outcomes.items() if "without an answer" in one["error"]]
 
     def _visible(self, result: Result) -> list[str]:
         """What visitors would find wrong."""
