@@ -96,9 +96,8 @@ def carry_out(site: Site, outcome: Outcome, look: Callable[[Site], observe.View]
         except OSError as error:
             # By the directory that is left, the next run knows.
             problem = said(error)
-            outcome.notes.append(
-                f"Visitors get the release {manifest.id}, but not all is done: {problem.message} Deploy again. {problem.advice}"
-            )
+            what = f"Visitors get the release {manifest.id}, but not all is done: {problem.message} Deploy again. {problem.advice}"
+            outcome.notes.append(what.rstrip())
 
 
 def finish(site: Site, outcome: Outcome) -> None:
