@@ -15,7 +15,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
 from local_site import APP, Site
-from ocf_flask import pyproject, requirements, sites, uv_lock, virtualenv
+from ocf_flask import pyproject, requirements, resolver, sites, uv_lock, virtualenv
 from ocf_flask.errors import SettingError
 from ocf_flask.outcome import Outcome
 from test_virtualenv import ENV, fake, output, uv, wheel
@@ -251,6 +251,15 @@ def test_a_password_in_a_url_is_not_shown_with_the_line_to_correct(site: Site, s
     done = site.deploy()
     assert f"correct lib @ http://localhost:9/lib-1.0-py3-none-any.whl in {site.web}/requirements.txt" in done.error
     assert "hunter2" not in done.error + done.detail
+
+
+@pytest.mark.parametrize("line", ["requests", "requests @ http://localhost:9/requests.whl"])
+@pytest.mark.parametrize(
+    "said", ["cause: error sending request for url (http://localhost:9/simple/requests/)", "connection broken by requests"]
+)
+def test_an_index_that_cannot_be_reached_is_no_lines_fault(line: str, said: str) -> None:
+    found = resolver.about(said, [("requests", line, "requirements.txt")], "3.11")
+    assert found.startswith(f": correct {line} in requirements.txt." if "@" in line else ": the package index cannot be reached from ")
 
 
 def test_requirements_txt_goes_first_unless_pyproject_is_chosen(site: Site, shelf: Path) -> None:

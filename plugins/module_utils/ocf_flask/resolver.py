@@ -37,16 +37,16 @@ def about(why: str, asked: Sequence[tuple[str, str, str]], python: str) -> str:
 
     :param asked: of each package that is asked for its name, the line and the file or setting that has it.
     """
-    if _UNREACHABLE.search(why):
-        return (
-            ": the package index cannot be reached from this machine. Try again later, "
-            "or name another with ocf_flask_index, or a directory of wheels with ocf_flask_wheels."
-        )
     text = re.sub(r"(?<=\w)[_.](?=[a-z])", "-", why.lower())
     blamed: dict[str, list[str]] = {}
     for name, line, where in dict.fromkeys(asked):
         if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text):
             blamed.setdefault(where, []).append(line)
+    if _UNREACHABLE.search(why) and not any("://" in line for lines in blamed.values() for line in lines):
+        return (
+            ": the package index cannot be reached from this machine. Try again later, "
+            "or name another with ocf_flask_index, or a directory of wheels with ocf_flask_wheels."
+        )
     correct = ", or ".join(f"{' or '.join(lines[:_SHOWN])} in {where}" for where, lines in blamed.items())
     found = f": correct {correct}." if correct else "."
     if re.search(r"different [Pp]ython|(depends? on|requires?|satisfy) Python", why):
