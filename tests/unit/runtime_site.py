@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +19,8 @@ RUNTIME = ROOT / "roles" / "ocf_flask" / "files" / "ocf_flask_runtime.py"
 RELEASE = "20261124-034512"
 PREFIX = "/~alice/flasky"
 SECONDS = 20.0
+# By which coverage measures a process.
+MEASURED = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
 
 
 def import_runtime() -> ModuleType:
@@ -112,7 +113,7 @@ class Site:
             process = subprocess.Popen(
                 [*interpreter, "./run.fcgi"], cwd=self.web,
                 stdin=self.listener.fileno(), stdout=subprocess.DEVNULL, stderr=errors,
-                env={"PATH": os.environ["PATH"], **variables},
+                env={"PATH": os.environ["PATH"], **MEASURED, **variables},
             )  # fmt: skip
         self.processes.append(process)
         return process
@@ -139,8 +140,13 @@ class Site:
         return (self.web.parent / "stderr").read_text()
 
     def stop(self) -> None:
+        # A process that is killed leaves no measurement of itself.
         for process in self.processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(2)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         self.listener.close()
