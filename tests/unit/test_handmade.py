@@ -89,6 +89,14 @@ RECOGNISED: dict[str, tuple[str | bytes, str, str, tuple[str, ...]]] = {
         str(SITE),
         VENV,
     ),
+    "a docstring of two": ("#!venv/bin/python\n'one'\n'two'\n" + RECIPE.partition("\n")[2], "flaskyapplication:app", str(SITE), VENV),
+    "its own directory as the current one": (FLUP + f"import os\nos.chdir('{SITE}')\nfrom hello import app" + RUN, "hello:app", str(SITE), VENV),
+    "a directory of modules": (
+        AT_HOME + "import site\nsite.addsitedir('/home/alice/app')\nfrom myapp.app import app" + RUN,
+        "myapp.app:app",
+        "/home/alice/app",
+        APP_VENV,
+    ),
     "cgitb": (FLUP + "import cgitb\ncgitb.enable()\nfrom hello import app" + RUN, "hello:app", str(SITE), VENV),
     "layout 2": (AT_HOME + "sys.path.insert(0, '/home/alice/app')\nfrom myapp.app import app" + RUN, "myapp.app:app", "/home/alice/app", APP_VENV),
     "layout 2, appended": (AT_HOME + "sys.path.append('/home/alice/app')\nfrom myapp.app import app" + RUN, "myapp.app:app", "/home/alice/app", APP_VENV),
@@ -177,6 +185,18 @@ UNUSUAL: dict[str, tuple[str, str]] = {
     "a server that never runs": (FLUP + "from hello import app\nserver = WSGIServer(app)\n", "line 4 makes a WSGIServer whose run() is never called"),
     "a relative import": (FLUP + "from . import app" + RUN, "line 3 imports from a package that run.fcgi is not in"),
     "a computed argument": (FLUP + "import os\nfrom shop import create_app\nWSGIServer(create_app(os.getcwd())).run()\n", "line 5 serves create_app(os.getcwd())"),
+    "an argument of run": (FLUP + "from hello import app\nWSGIServer(app).run(1, debug=2)\n", "line 4 gives run() the argument 1, 2"),
+    "a value": (FLUP + "from hello import app\napp" + RUN, "line 4 does something that no recipe has: app"),
+    "a computed name": (FLUP + "from hello import app\nx = app or 1" + RUN, "line 4 does something that no recipe has: x = app or 1"),
+    "another path": (FLUP + "import sys\nsys.path.insert()\nfrom hello import app" + RUN, "line 4 puts a directory on the path that only running it would show"),
+    "a handler that does something": (
+        FLUP + "try:\n    from hello import app\nexcept ImportError:\n    app = None\nfinally:\n    x = 1" + RUN,
+        "line 6 does something that no recipe has: app = None",
+    ),
+    "an end that does something": (
+        FLUP + "try:\n    from hello import app\nfinally:\n    x = 1" + RUN,
+        "line 6 does something that no recipe has: x = 1",
+    ),
     "NUL": (FLUP + "\0", "is not Python"),
 }  # fmt: skip
 
@@ -192,6 +212,49 @@ def test_what_is_unusual_is_told_by_its_line(case: str) -> None:
     text, what = UNUSUAL[case]
     told = [one.sentence() for one in recognise(text).oddities]
     assert any(one.startswith(what) or (what == "is not Python" and what in one) for one in told), told
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "os.environ['HOME'] + '/app'",
+        "os.environ.get('HOME') + '/app'",
+        "os.getenv('HOME') + '/app'",
+        "os.path.expanduser('~alice') + '/app'",
+        "os.path.split('/home/alice/app/run.fcgi')[0]",
+        "os.path.realpath('../../../home/alice/app')",
+        "os.path.normpath('/home/alice/lib/../app')",
+        "os.path.join(os.getcwd(), '/home/alice/app')",
+        "pathlib.Path('/home/alice/app/x').parent",
+        "pathlib.Path('~/app').expanduser()",
+    ],
+)
+def test_a_directory_is_known_however_it_is_written(expression: str) -> None:
+    text = AT_HOME + f"import os, pathlib\nsys.path.insert(0, {expression})\nfrom myapp.app import app" + RUN
+    assert recognise(text) == handmade.Handmade("myapp.app:app", "/home/alice/app", APP_VENV, ())
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "'/home/alice' - 'app'",
+        "find() + '/app'",
+        "os.environ['ELSEWHERE']",
+        "os.getenv('ELSEWHERE')",
+        "os.path.split('/a/b')[1]",
+        "os.path.split(find())[0]",
+        "os.path.split()[0]",
+        "Path(find()).parent",
+        "find().resolve()",
+        "os.path.join('/a', find())",
+        "os.path.commonpath('/a')",
+        "Path('/home/alice').joinpath('app')",
+    ],
+)
+def test_a_directory_that_only_running_it_would_show_is_told(expression: str) -> None:
+    text = AT_HOME + f"sys.path.insert(0, {expression})\nfrom hello import app" + RUN
+    (oddity,) = recognise(text).oddities
+    assert oddity.sentence().startswith("line 4 puts a directory on the path that only running it would show: ")
 
 
 def test_a_long_piece_is_cut() -> None:
