@@ -54,6 +54,12 @@ sanity: ## Run ansible-test's sanity tests on the built collection
 	@tools/venv .venv-test requirements-test.txt
 	@tools/sanity $(ARGS)
 
+coverage: ## Measure which lines and branches of the engine, the modules and the runtime the unit tests reach
+	@tools/venv .venv-test requirements-test.txt
+	@rm -rf build/coverage && mkdir -p -m 777 build/coverage
+	@PATH=$(CURDIR)/.venv-test/bin:$$PATH coverage run -m pytest tests/unit
+	@.venv-test/bin/coverage combine --quiet && .venv-test/bin/coverage report
+
 fuzz: ## Send the runtime a million malformed requests: make fuzz [ARGS=LIBFUZZER OPTIONS]
 	@tools/venv .venv-fuzz requirements-fuzz.txt
 	@PYTHONPATH=tests/unit:plugins/module_utils:roles/ocf_flask/files .venv-fuzz/bin/python tests/fuzz_runtime.py $(ARGS)
