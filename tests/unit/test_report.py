@@ -143,3 +143,21 @@ def test_many_sites_are_counted_and_those_of_interest_are_shown_in_a_table() -> 
     assert lines[3] == "shop  bob    failed    2.3      It broke: ValueError: \N{REPLACEMENT CHARACTER}[2J"
     assert len(lines) == 8 and "flasky" not in said
     assert report.lines([replace(DONE, state=UNCHANGED)] * 5, AGAIN) == "5 sites: 5 unchanged."
+
+
+def test_a_removal_says_how_to_undo_it_and_how_to_make_it_final() -> None:
+    removed = Outcome(
+        "flasky", state="removed", verb="remove", url="https://www.example.edu/~alice/flasky/", archive="/home/alice/ocf-flask-removed/flasky-1",
+        changes={"directory": ["moved to /home/alice/ocf-flask-removed/flasky-1"], "cron": ["tidy removed"]}, notes=["Mind the gap"],
+    )  # fmt: skip
+    assert report.lines([removed], "make {verb} site={name}").splitlines() == [
+        "flasky is removed: it answers nobody any more.",
+        "  URL        https://www.example.edu/~alice/flasky/",
+        "  directory  moved to /home/alice/ocf-flask-removed/flasky-1",
+        "  crontab    tidy removed",
+        "  Undo       make restore site=flasky",
+        "  For good   rm -r /home/alice/ocf-flask-removed/flasky-1",
+        "  Note       Mind the gap.",
+    ]
+    would = report.lines([replace(removed, state=WOULD_CHANGE)], "make {verb} site={name}")
+    assert would.startswith("flasky would be removed (check mode: nothing was).\n") and "Undo" not in would and "For good" not in would

@@ -10,7 +10,7 @@ import pytest
 
 import local_site
 from local_site import APP
-from ocf_flask import aside, requirements, sites_info, status
+from ocf_flask import aside, handmade_packages, requirements, settings, sites_info, status, takeover
 from ocf_flask.places import Places
 
 RECIPE = "#!venv/bin/python\nfrom flup.server.fcgi import WSGIServer\nfrom {module} import app\n\nif __name__ == '__main__':\n    WSGIServer(app).run()\n"
@@ -241,3 +241,30 @@ def test_a_constraint_asks_for_nothing(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("-c limits.txt\n--constraint=limits.txt\nflask\n")
     (tmp_path / "limits.txt").write_text("flask-login==0.6.3\n")
     assert requirements.named(tmp_path / "requirements.txt") == {"flask"}
+
+
+def test_what_was_not_installed_from_an_index_is_asked_for_as_it_was(tmp_path: Path) -> None:
+    code, library = tmp_path / "app", tmp_path / "lib"
+    for directory in (code / "part", library):
+        directory.mkdir(parents=True)
+    origins = {
+        "plain": "", "flask": "", "named": "", "vcs": "https://example.org/vcs.git", "part": str(code / "part"), "all": str(tmp_path),
+        "lib": str(library), "gone": str(tmp_path / "gone"),
+    }  # fmt: skip
+    requirement = "vcs @ git+https://example.org/vcs.git@0123"
+    installed = {name: handmade_packages.Package("1", origin=origin, requirement=requirement) for name, origin in origins.items()}
+    (code / "requirements.txt").write_text("Named>=1\n")
+    asked, notes = takeover._packages(handmade_packages.Packages("3.5", installed), code, settings.Settings("flasky"))
+    assert asked == (str(library), "plain", requirement)
+    assert notes == [
+        f"all was installed from {tmp_path}, where the app's code is: it is imported from there",
+        f"gone was installed from {tmp_path}/gone, which is gone: if the app needs it, name it in ocf_flask_packages",
+        f"lib was installed from {library}, and is again: a change there takes effect with `pip install` or another version of it",
+        f"part was installed from {code}/part, where the app's code is: it is imported from there",
+        "vcs was installed from https://example.org/vcs.git, and is again",
+    ]
+
+
+def test_of_many_urls_that_are_the_apps_now_the_first_are_told() -> None:
+    assert takeover._bounded(["one"] * 10) == ["one"] * 10
+    assert takeover._bounded(["one"] * 12) == [*["one"] * 10, "And 2 more URLs of files are the app's now"]
