@@ -65,10 +65,16 @@ def test_a_record_reads_as_it_was_written(directory: Path) -> None:
         json.dumps({**asdict(MANIFEST), "packages": ["flask"]}),
         json.dumps({**asdict(MANIFEST), "tested": None}),
         json.dumps({**asdict(MANIFEST), "of_a_later_version": 1}),
+        *(json.dumps({**asdict(MANIFEST), "published": one}) for one in ([], {"a": "abc"}, {"a": ["x", "y"]}, {"a": ["x", "y", 1, 2]})),
+        *(json.dumps({**asdict(MANIFEST), "inputs": {**MANIFEST.inputs, "python": one}}) for one in ({"path": ""}, {"version": ""})),
+        *(
+            json.dumps({**asdict(MANIFEST), "inputs": {key: one for key, one in MANIFEST.inputs.items() if key != left_out}})
+            for left_out in ("app", "server", "packages", "code")
+        ),
         *(json.dumps({**asdict(MANIFEST), "id": one}) for one in (5, "", "..", "../../x", f"{ID}-2")),
         *(
             json.dumps({**asdict(MANIFEST), "inputs": {**MANIFEST.inputs, "code": one}})
-            for one in (None, [], ["a.py"], {"a.py": 1}, {"../a.py": "0"}, {"/etc/a.py": "0"}, {"": "0"})
+            for one in (None, [], ["a.py"], {"a.py": 1}, {"../a.py": "0"}, {"/etc/a.py": "0"}, {"": "0"}, {"./a.py": "0"})
         ),
         *(
             json.dumps({**asdict(MANIFEST), "inputs": {**MANIFEST.inputs, key: one}})
@@ -78,7 +84,7 @@ def test_a_record_reads_as_it_was_written(directory: Path) -> None:
             )
         ),
     ],
-    ids=range(41),
+    ids=range(52),
 )  # fmt: skip
 def test_a_record_that_somebody_spoiled_is_none(directory: Path, text: str) -> None:
     (directory / "manifest.json").write_bytes(text.encode("latin-1"))
@@ -94,6 +100,47 @@ def test_each_new_release_has_an_id_of_its_own(where: Places) -> None:
         identity = release.new_id(where)
         where.release(identity).mkdir()
     assert len(release.ages(where)) == 4
+
+
+def test_ids_of_one_second_are_counted_and_sorted_as_they_were_made(tmp_path: Path) -> None:
+    made = []
+    for _ in range(11):
+        made.append(release.unused(tmp_path, ID))
+        (tmp_path / made[-1]).mkdir()
+    assert made == [ID, *(f"{ID}-{number}" for number in range(2, 12))]
+    later = "20261124-034513"
+    assert sorted([later, *reversed(made)], key=release.order) == [*made, later]
+
+
+def test_the_live_release_is_the_one_that_run_fcgi_starts_and_else_the_last(where: Places) -> None:
+    assert (release.live(where), release.last_live(where), release.once_live(where)) == (None, None, [])
+    identities = (ID, f"{ID}-2", f"{ID}-10", f"{ID}-11")
+    for identity in identities:
+        where.release(identity).mkdir()
+        release.write(where.release(identity), replace(MANIFEST, id=identity))
+    for identity in identities[:3]:
+        release.mark(where, identity)
+    where.run_fcgi.parent.mkdir(exist_ok=True)
+    where.run_fcgi.write_text(f"#!{where.release(ID)}/venv/bin/python\n")
+    where.current.symlink_to(where.release(f"{ID}-2"))
+    live, last = release.live(where), release.last_live(where)
+    assert live and last and (live.id, last.id) == (ID, ID)
+    where.run_fcgi.write_text("#!/usr/bin/python3\n")
+    last = release.last_live(where)
+    assert release.live(where) is None and last and last.id == f"{ID}-2"
+    assert [one.id for one in release.once_live(where)] == [f"{ID}-10", f"{ID}-2", ID]
+    (where.release(f"{ID}-2") / "manifest.json").unlink()
+    assert release.last_live(where) is None and [one.id for one in release.once_live(where)] == [f"{ID}-10", ID]
+    where.current.unlink()
+    where.current.symlink_to("/etc")
+    assert release.last_live(where) is None
+
+
+def test_only_a_release_is_marked_as_live(where: Places) -> None:
+    where.release(ID).mkdir()
+    release.mark_live(where, ID, "")
+    release.mark(where, f"{ID}-2")
+    assert [path.name for path in where.releases.iterdir()] == [ID]
 
 
 def test_run_fcgi_names_its_release(where: Places) -> None:
@@ -128,6 +175,7 @@ HOUR = float(release.PROCESS_LIFETIME)
         ({"a": 9 * HOUR, "b": 8 * HOUR, "c": 7 * HOUR, "d": 0.0}, "d", 3, ["a"]),
         ({"a": 9 * HOUR, "b": 8 * HOUR, "c": 7 * HOUR, "d": 0.0}, "d", 1, ["a", "b", "c"]),
         ({"a": HOUR - 1, "b": 60.0, "d": 0.0}, "d", 1, []),
+        ({"a": HOUR, "b": HOUR + 1, "d": 0.0}, "d", 1, ["b"]),
         ({"a": HOUR + 1, "b": None, "d": 0.0}, "d", 3, ["b"]),
         ({"a": 9 * HOUR, "b": None, "c": None, "d": 0.0}, "d", 2, ["b", "c"]),
         ({"a": 9 * HOUR, "d": 99 * HOUR}, "d", 1, ["a"]),
