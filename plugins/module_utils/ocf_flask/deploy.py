@@ -12,7 +12,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -115,10 +115,11 @@ def _settle(site: Site, view: observe.View, manifest: release.Manifest, outcome:
         publish.retract(where, {name: view.live.published[name] for name in view.observed.static.stale}, [])
     if not view.plan.empty or release.ages(where).get(manifest.id) is None:
         release.mark_live(where, manifest.id, view.live.id if view.live else "")
+    ages = release.ages(where)
     if not view.plan.empty:
         _set_aside(site, view, outcome, is_used=is_used)
     _repair_links(site, manifest.id)
-    _tidy(site, manifest.id)
+    _tidy(site, manifest.id, ages)
     shutil.rmtree(where.temporary)
 
 
@@ -459,10 +460,10 @@ def _repair_links(site: Site, identity: str) -> None:
             os.rename(temporary, path)
 
 
-def _tidy(site: Site, identity: str) -> None:
+def _tidy(site: Site, identity: str, ages: Mapping[str, float | None]) -> None:
     """Remove what nothing needs any more: old releases, links to a ``run.fcgi`` replaced long ago."""
     where = site.places
-    publish.tidy(where, identity, release.ages(where))
-    for old in release.removable(release.ages(where), identity, site.settings.keep):
+    publish.tidy(where, identity, ages)
+    for old in release.removable(ages, identity, site.settings.keep):
         release.remove(where.release(old))
     switch.forget_replaced(where)
