@@ -13,7 +13,7 @@ description:
   - It works as the account that the directory belongs to, takes wheels alone, and runs nothing of a package.
   - Used by the role P(ocf.flask.ocf_flask#role), for its verb prepare.
 author:
-  - The ocf_flask authors
+  - The ocf_flask authors (@ocf)
 options:
   variables:
     description: All variables whose names begin with C(ocf_flask_), by full name. The action plugin adds them.
