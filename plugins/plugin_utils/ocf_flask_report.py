@@ -79,7 +79,7 @@ def _causes(sites: Sequence[Mapping[str, Any]]) -> str:
 
 def _cause(site: Mapping[str, Any]) -> str:
     """Why a site failed, or its test, in one line: of a traceback the end, where the error stands."""
-    first = str(site.get("error") or site.get("problem") or "").split("\n")[0]
+    first = str(site.get("error") or site.get("problem") or "").split("\n", maxsplit=1)[0]
     last = next((line.strip() for line in reversed(str(site.get("detail") or "").split("\n")) if line.strip()), "")
     return f"{first} {last}".strip() if first.endswith(":") else first
 
