@@ -263,6 +263,19 @@ def test_newer_versions_are_another_build(fill: Fill, tmp_path: Path, wheels: Pa
     assert [build.packages for build in sorted(_all(tmp_path), key=lambda build: build.made)] == [old.packages, new.packages]
 
 
+def test_a_version_that_was_withdrawn_from_the_index_is_gone_from_the_store(fill: Fill, tmp_path: Path, wheels: Path) -> None:
+    index = shutil.copytree(wheels, tmp_path / "index")
+    (first,) = fill("flask", index=index)
+    withdrawn = [path for path in index.iterdir() if path.name.lower().startswith(f"flask-{first.packages['flask']}-")]
+    there = store.wheels(tmp_path / "store")
+    assert withdrawn and all((there / path.name).exists() for path in withdrawn)
+    for path in withdrawn:
+        path.unlink()
+    (second,) = fill("flask", index=index)
+    assert second.packages["flask"] != first.packages["flask"]
+    assert not any((there / path.name).exists() for path in withdrawn)
+
+
 def _all(tmp_path: Path) -> list[store.Build]:
     return [build for path in store.virtualenvs(tmp_path / "store").iterdir() for build in store.builds(path)]
 
@@ -338,7 +351,6 @@ def test_the_wishes_of_an_inventory_are_counted() -> None:
     (wishes,) = prepare._wishes(run(sites=sites, store="/var/lib/x")).values()
     assert [(wish.packages, wish.source.wheels) for wish in wishes] == [(("flask",), "")] * 3 + [
         (("flask", "flask-login"), ""),
-        (("flask",), ""),
     ]
 
 

@@ -82,9 +82,9 @@ def _wishes(run: Run) -> dict[str, list[Wish]]:
             one = settings.read(entry, defaults)
         except SiteError:
             continue
-        if one.store:
-            # Neither the server's account nor the store knows an owner's home.
-            source = virtualenv.Source("" if one.wheels.startswith("~") else one.wheels, one.index)
+        # Wheels in an owner's home are the owner's alone.
+        if one.store and not one.wheels.startswith("~"):
+            source = virtualenv.Source(one.wheels, one.index)
             packages = (*observe.BASE_PACKAGES[one.server], *one.packages)
             found.setdefault(one.store, []).append(Wish(one.python, packages, source, one.uv, one.timeouts.build))
     if not found:
@@ -142,7 +142,9 @@ def fill(directory: Path, account: places.Account, wished: Mapping[Wish, int], p
         if any(wish.uv == "" for wish in wished):
             source = next(wish.source for wish in wished if wish.uv == "")
             found.append(_bring_uv(directory, source, pip, env))
-        return found + [_have(directory, wish, count, pip, env) for wish, count in wished.items()]
+        found += [_have(directory, wish, count, pip, env) for wish, count in wished.items()]
+        _keep_wheels(directory)
+        return found
 
 
 @contextmanager
@@ -181,8 +183,9 @@ def _bring_uv(directory: Path, source: virtualenv.Source, pip: str, env: Mapping
             _switch(link, target)
             found.state = MADE
         finally:
+            live = os.readlink(link) if link.is_symlink() else ""
             for path in directory.glob("uv-*"):
-                if path.name != os.readlink(link) if link.is_symlink() else True:
+                if path.name != live:
                     shutil.rmtree(path, ignore_errors=True)
     return found
 
@@ -269,7 +272,7 @@ def _build(directory: Path, place: Path, order: virtualenv.Order, tools: virtual
         if chosen and (same := next((build for build in present if build.packages == chosen), None)):
             shutil.rmtree(target.parent)
             return dict(same.packages), False
-        got = _downloaded(target, wanted, [chosen, {}] if chosen else [order.pins, {}], directory, order, tools)
+        got = _downloaded(target, wanted, chosen, directory, order, tools)
         _install(target, wanted, got, order, tools)
         packages = virtualenv.installed(target)
         if any(build.packages == packages for build in present):
@@ -287,15 +290,17 @@ def _build(directory: Path, place: Path, order: virtualenv.Order, tools: virtual
 
 
 def _downloaded(
-    target: Path, wanted: Path, attempts: Sequence[Mapping[str, str]], directory: Path, order: virtualenv.Order, tools: virtualenv.Tools
+    target: Path, wanted: Path, chosen: Mapping[str, str], directory: Path, order: virtualenv.Order, tools: virtualenv.Tools
 ) -> Path:
-    """A directory with the wheels of the first versions that can be had.
+    """A directory with the wheels of the chosen versions, or where none are chosen, of those that can be had.
 
-    pip reads what a wheel says of itself, and runs nothing of it. What the store has is not downloaded again.
+    pip reads what a wheel says of itself, and runs nothing of it. What the store has is not downloaded again, but has no say in the choice: a
+    version that was withdrawn from the index is not taken from there.
+
+    :raises OwnersAlone: when not all can be had.
     """
     got = tools.scratch / "got"
     shutil.rmtree(got, ignore_errors=True)
-    source = replace(order.source, also=str(store.wheels(directory)))
     options: tuple[str | Path, ...] = (
         "--only-binary",
         ":all:",
@@ -304,13 +309,15 @@ def _downloaded(
         "off",
         "--dest",
         got,
-        *source.arguments(),
         "-r",
         wanted,
     )
-    for pins in attempts:
+    for pins in [chosen, {}] if chosen else [order.pins, {}]:
+        source = replace(order.source, also=str(store.wheels(directory)) if pins is chosen else "")
         held: tuple[str | Path, ...] = ("-c", virtualenv.write_pins(tools.scratch / "pins.txt", pins)) if pins else ()
-        completed = tools.run("Downloading the wheels", target / "bin/python", "-m", "pip", "download", *options, *held)
+        completed = tools.run(
+            "Downloading the wheels", target / "bin/python", "-m", "pip", "download", *options, *source.arguments(), *held
+        )
         if completed.returncode == 0:
             return got
     raise OwnersAlone("Not all is there as wheels. pip says:", resolver.reason(completed.output, {str(wanted): order.packages}))
@@ -330,6 +337,16 @@ def _install(target: Path, wanted: Path, got: Path, order: virtualenv.Order, too
     (target / ".lock").unlink(missing_ok=True)
     # What does not compile is not for this Python, and nothing imports it.
     tools.run("Compiling the packages", order.interpreter.path, "-I", "-S", "-m", "compileall", "-q", target / "lib")
+
+
+def _keep_wheels(directory: Path) -> None:
+    """Leave the wheels of each combination's newest build alone: of others, a version may have been withdrawn from the index."""
+    newest = [build[-1].packages for path in store.virtualenvs(directory).iterdir() if (build := store.builds(path))]
+    wanted = {(name, version) for packages in newest for name, version in packages.items()}
+    for wheel in store.wheels(directory).glob("*.whl"):
+        name, version, *_ = wheel.name.split("-")
+        if (virtualenv.normalize(name), version) not in wanted:
+            wheel.unlink()
 
 
 def result(found: Sequence[Prepared], *, check: bool) -> dict[str, Any]:
