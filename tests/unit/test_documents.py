@@ -21,7 +21,22 @@ from typed import ROOT, Person
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # What a line begins with that is typed.
 PROGRAMS = {
-    *("ansible", "ansible-playbook", "ansible-runner", "ansible-vault", "cat", "cd", "chmod", "cp", "curl", "git", "install", "make", "mv"),
+    *(
+        "ansible",
+        "ansible-galaxy",
+        "ansible-playbook",
+        "ansible-runner",
+        "ansible-vault",
+        "cat",
+        "cd",
+        "chmod",
+        "cp",
+        "curl",
+        "git",
+        "install",
+        "make",
+        "mv",
+    ),
     *("pip", "rm", "ssh-keygen", "uv", ".", ".venv/bin/ansible-vault", "~/.ocf-flask/flasky/run"),
 }
 # Blocks that are neither commands nor settings nor Python, by how they begin.
@@ -160,12 +175,12 @@ ELSEWHERE = {
             "make benchmark ARGS=--index",
             "make benchmark-reload",
             "make benchmark-serve",
-            "make benchmark-bulk",
+            "make faults points=10",
         ],
         LONG,
     ),
     "ansible-playbook -i ssh.example.edu, -u alice deploy.yml -e site=flasky": Elsewhere(
-        "SSH", "site/sources/test_sources.py", "test_from_a_laptop_over_ssh_as_oneself"
+        "SSH", "site/sources/test_sources.py", "test_from_a_laptop_over_ssh"
     ),
     "make deploy site=flasky ARGS='-e ocf_flask_version=1a2b3c4'": Elsewhere(
         "a repository", "site/sources/test_sources.py", "test_a_branch_a_commit_and_the_way_back"
@@ -173,6 +188,10 @@ ELSEWHERE = {
     **dict.fromkeys(
         [PREPARE, f"{PREPARE} deploy.yml"],
         Elsewhere("an account of its own", "site/staff/test_store.py", "test_what_sites_share_is_made_once_and_copied"),
+    ),
+    **dict.fromkeys(
+        ["ansible-galaxy collection install ocf-flask-*.tar.gz", "ansible-playbook ocf.flask.deploy -e site=flasky"],
+        Elsewhere("a collection", "site/default/test_student.py", "test_installed_as_a_collection_it_works_by_its_full_name"),
     ),
     f"{STAFF} -e @DIRECTORY/failed.json": Elsewhere(
         "a report", "site/staff/test_staff.py", "test_a_run_over_many_ends_with_a_table_a_page_and_a_file_to_try_again"

@@ -71,11 +71,11 @@ def is_switch(point: Point) -> bool:
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("step", STEPS)
 def test_a_fault_leaves_the_site_serving_and_the_next_run_clean(
-    trials: Trials, record_property: Callable[[str, object], None], step: str, fault: str
+    trials: Trials, request: pytest.FixtureRequest, step: str, fault: str
 ) -> None:
     trial = trials(step)
     numbers = chosen(trial, step, fault)
-    record_property("faults", (step, fault, len(numbers)))
+    request.node.user_properties.append(("faults", (step, fault, len(numbers))))
     wrong = {number: problems for number in numbers if (problems := trial.round(FAULTS[fault], number))}
     assert not wrong, "\n".join(f"{number} {trial.points[number]}: {one}" for number, problems in wrong.items() for one in problems[:5])
 

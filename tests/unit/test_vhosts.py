@@ -103,4 +103,4 @@ def test_the_services_own_list_is_read_where_it_is(tmp_path: Path, monkeypatch: 
 def test_the_services_own_list_that_cannot_be_read_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vhosts, "_LIST", str(tmp_path))
     found, notes = look(tmp_path, web_root=str(tmp_path))
-    assert (found, notes) == ([], [f"{tmp_path} cannot be read (Is a directory), so URLs on virtual hosts are not known"])
+    assert (found, notes) == ([], [f"{tmp_path} cannot be read (This is no plain file), so URLs on virtual hosts are not known"])

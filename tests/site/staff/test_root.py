@@ -16,7 +16,8 @@ STRACE = "strace -f -qq -y -s 500 --seccomp-bpf -e trace=%file,%process,%creds -
 # Homes and web spaces, as an argument or as what a descriptor is of.
 OF_OWNERS = re.compile(r'["<]/(home|services)/')
 STARTED = re.compile(r"^(?:v?fork|clone3?)\(.*= (\d+)|^<\.\.\. (?:v?fork|clone3?) resumed>.*= (\d+)")
-GIVEN_UP = re.compile(r"^setuid\(([1-9]\d*)\) += 0")
+# Of two processes that call at the same time, one call is in two parts.
+GIVEN_UP = re.compile(r"^(?:setuid\([1-9]\d*|<\.\.\. setuid resumed>)\) += 0")
 
 
 @dataclass
@@ -70,7 +71,7 @@ def _sites(container: Container) -> Iterator[list[Site]]:
 
 def traced(container: Container, verb: str, sites: list[Site]) -> Trace:
     """A run of that verb, of which each module is traced."""
-    container.shell(f"rm -rf /root/traces; mkdir /root/traces; printf '#!/bin/sh\nexec {STRACE} python3 \"$@\"\n' > /root/traced", "root")
+    container.shell("rm -rf /root/traces; mkdir /root/traces; cat > /root/traced", "root", stdin=f'#!/bin/sh\nexec {STRACE} python3 "$@"\n')
     container.shell("chmod +x /root/traced", "root")
     variables = {
         "ansible_python_interpreter": "/root/traced",

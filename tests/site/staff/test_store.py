@@ -30,7 +30,7 @@ def play(container: Container, playbook: str, *arguments: str) -> Deploy:
     entries: list[dict[str, Any]] = [{"name": name, "owner": owner} for name, owner in OWNERS.items()]
     entries[1]["packages"] = ["flask-login"]
     given = json.dumps({"ocf_flask_sites": entries, "ocf_flask_store": STORE})
-    return container.play(playbook, "", "-e", given, *arguments, owner="")
+    return container.play(playbook, "", *arguments, "-e", given, owner="")
 
 
 def test_what_sites_share_is_made_once_and_copied(container: Container, sites: dict[str, Site]) -> None:
