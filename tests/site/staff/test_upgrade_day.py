@@ -29,7 +29,8 @@ with zipfile.ZipFile("/old/compiled-1.0-cp311-cp311-linux_x86_64.whl", "w") as w
 
 @pytest.fixture(name="_once")
 def _run_once(container: Container) -> None:
-    if container.host != "trixie":
+    # Beside the attacks of `test_attacks`, which run for this host too, it would have to share the machine with them.
+    if container.host != "bookworm":
         pytest.skip("both hosts are in one test, which runs for the other")
 
 
@@ -115,7 +116,7 @@ def test_one_run_has_all_sites_serve_again_as_they_were(hosts: tuple[Host, Host]
     assert json.loads((report / "failed.json").read_text()) == {"only": ["bob/old"]}
     assert len(sites["old"].shell(f"ls {sites['old'].private}/releases").split()) == 1
     again = play(after, "deploy.yml", named)
-    assert again.output.count("is up to date: nothing was changed") == 3 and "old was not deployed" in again.output
+    assert again.output.count("is up to date: nothing was changed") == 3 and "old was not deployed" in again.output, again.output
 
 
 def _distributions(listing: str) -> list[str]:
