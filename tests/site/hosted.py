@@ -9,6 +9,7 @@ import base64
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -126,7 +127,9 @@ class Container:
         for one in settings:
             command += ["-e", one]
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTEST_"))}
-        environment["ANSIBLE_ROLES_PATH"] = str(roles_path)
+        if roles_path != ROOT / "roles":
+            # Roles that lie beside a playbook go before all others.
+            playbook = shutil.copy(ROOT / "playbooks" / Path(playbook).name, roles_path.parent)
         completed = subprocess.run(
             [*command, playbook, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
         )
