@@ -103,7 +103,7 @@ def carry_out(site: Site, outcome: Outcome, look: Callable[[Site], observe.View]
 def finish(site: Site, outcome: Outcome) -> None:
     """Where there is nothing to do: take away what an interrupted run has left, if one has."""
     if site.places.temporary.exists():
-        carry_out(site, outcome, lambda one: observe.without_plan(observe.look(one)))
+        carry_out(site, outcome, lambda one: replace(observe.look(one), plan=plan.NOTHING))
 
 
 def _settle(site: Site, view: observe.View, manifest: release.Manifest, outcome: Outcome, *, is_used: bool) -> None:

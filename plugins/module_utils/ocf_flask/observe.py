@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import (
@@ -81,11 +81,6 @@ def look(site: Site, back_to: release.Manifest | None = None) -> View:
         cron=None if wanted.cron is None else cron.ours(cron.present(site.env), site.settings.name),
     )
     return View(wanted, observed, merged, plan.make(wanted, observed), back_to)
-
-
-def without_plan(view: View) -> View:
-    """The same with nothing to do."""
-    return replace(view, plan=plan.Plan((), False, plan.KEEP, {}, {}, False, False, False, False, False, False))
 
 
 def _htaccess_block(site: Site) -> bytes:

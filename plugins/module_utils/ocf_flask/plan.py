@@ -101,6 +101,21 @@ class Plan:
         return not any(steps)
 
 
+NOTHING = Plan(
+    changes=(),
+    release=False,
+    virtualenv=KEEP,
+    by_hand={},
+    pins={},
+    starter=False,
+    htaccess=False,
+    run_fcgi=False,
+    directory=False,
+    links=False,
+    permissions=False,
+)
+
+
 def make(wanted: Wanted, observed: Observed) -> Plan:
     """Compare, and say what to do."""
     virtualenv, reason = _virtualenv(wanted, observed)

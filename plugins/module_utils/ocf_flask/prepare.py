@@ -168,13 +168,13 @@ def _bring_uv(directory: Path, source: virtualenv.Source, pip: str, env: Mapping
     """uv where every owner can run it: its newest version, switched to by one rename."""
     found = Prepared(_UV, sites=0)
     with found.recording():
-        link, work = directory / _UV, directory / "work"
-        tools = virtualenv.Tools("", pip, work, work, {**env, **source.environment()}, time.monotonic() + 600)
+        link = directory / _UV
+        tools = _tools(directory, "", pip, env, source, 600)
         target = directory / f"uv-{time.time_ns()}"
         try:
             virtualenv.create(target, virtualenv.find_interpreter("", env=env), tools)
-            arguments = ("--only-binary", ":all:", "--no-compile", "--no-cache-dir", "--progress-bar", "off", *source.arguments(), _UV)
-            completed = tools.run("Installing uv", target / "bin/python", "-m", "pip", "install", *arguments)
+            command = _pip(target, "install", "--no-compile", *source.arguments(), _UV)
+            completed = tools.run("Installing uv", *command)
             if completed.returncode:
                 raise SiteError("uv could not be had (ocf_flask_uv: none does without). pip says:", resolver.reason(completed.output, {}))
             found.packages = virtualenv.installed(target)
@@ -190,6 +190,17 @@ def _bring_uv(directory: Path, source: virtualenv.Source, pip: str, env: Mapping
     return found
 
 
+def _tools(directory: Path, uv: str, pip: str, env: Mapping[str, str], source: virtualenv.Source, seconds: float) -> virtualenv.Tools:
+    work = directory / "work"
+    return virtualenv.Tools(uv, pip, work, work, {**env, **source.environment()}, time.monotonic() + seconds)
+
+
+def _pip(venv: Path, verb: str, *arguments: str | Path) -> tuple[str | Path, ...]:
+    """The command line of a virtualenv's pip, which takes wheels alone."""
+    options = ("--only-binary", ":all:", "--no-cache-dir", "--progress-bar", "off")
+    return (venv / "bin/python", "-m", "pip", verb, *options, *arguments)
+
+
 def _switch(link: Path, target: Path) -> None:
     temporary = link.parent / "work" / link.name
     temporary.symlink_to(target.name)
@@ -199,15 +210,15 @@ def _switch(link: Path, target: Path) -> None:
 def _looked_at(directory: Path, wish: Wish, count: int, pip: str, env: Mapping[str, str]) -> Prepared:
     found = Prepared(", ".join(wish.packages), sites=count)
     with found.recording(), _owners_alone(found):
-        order, key = _order(wish, pip, env)
-        present = store.builds(store.virtualenvs(directory) / key)
+        order, wanted = _order(wish, pip, env)
+        present = store.builds(store.virtualenvs(directory) / wanted.key)
         found.python = order.interpreter.version
         found.state, found.packages = (UNCHANGED, dict(present[-1].packages)) if present else (WOULD_CHANGE, {})
     return found
 
 
-def _order(wish: Wish, pip: str, env: Mapping[str, str]) -> tuple[virtualenv.Order, str]:
-    """What is to be installed, and the combination's name.
+def _order(wish: Wish, pip: str, env: Mapping[str, str]) -> tuple[virtualenv.Order, store.Combination]:
+    """What is to be installed, and the combination that it makes.
 
     :raises OwnersAlone: for what each owner installs alone.
     """
@@ -216,22 +227,20 @@ def _order(wish: Wish, pip: str, env: Mapping[str, str]) -> tuple[virtualenv.Ord
     wanted = store.combination(order, pip)
     if wanted is None:
         raise OwnersAlone("Only names and versions are shared: no path, URL or option, and no index with a password.")
-    return replace(order, packages=wanted.packages), wanted.key
+    return replace(order, packages=wanted.packages), wanted
 
 
 def _have(directory: Path, wish: Wish, count: int, pip: str, env: Mapping[str, str]) -> Prepared:
     """A virtualenv with the newest versions that a wish allows; for a Python that is new here, also with those that sites have on another."""
     found = Prepared(", ".join(wish.packages), sites=count)
     with found.recording(), _owners_alone(found):
-        order, key = _order(wish, pip, env)
-        place = store.virtualenvs(directory) / key
+        order, wanted = _order(wish, pip, env)
+        place = store.virtualenvs(directory) / wanted.key
         uv = "" if wish.uv == "none" else virtualenv.find_uv([wish.uv, str(store.uv(directory))], env=env)
-        tools = virtualenv.Tools(
-            uv, pip, directory / "work", directory / "work", {**env, **wish.source.environment()}, time.monotonic() + 2 * wish.seconds
-        )
+        tools = _tools(directory, uv, pip, env, wish.source, 2 * wish.seconds)
         found.python = order.interpreter.version
-        for pins in _versions_elsewhere(directory, order, pip) if not store.builds(place) else [{}]:
-            found.packages, is_new = _build(directory, place, replace(order, pins=pins), tools)
+        for pins in _versions_elsewhere(directory, wanted) if not store.builds(place) else [{}]:
+            found.packages, is_new = _build(directory, wanted, replace(order, pins=pins), tools)
             found.state = MADE if is_new else found.state
         for old in store.builds(place)[:-_KEPT]:
             (old.venv.parent / store.COMPLETE).unlink()
@@ -247,20 +256,21 @@ def _owners_alone(found: Prepared) -> Iterator[None]:
         found.state, found.error, found.detail = LEFT, why.message, why.detail
 
 
-def _versions_elsewhere(directory: Path, order: virtualenv.Order, pip: str) -> list[Mapping[str, str]]:
+def _versions_elsewhere(directory: Path, wanted: store.Combination) -> list[Mapping[str, str]]:
     """The versions that sites with the same requirements have on other Pythons, the latest last; at least none."""
-    wanted = store.combination(order, pip)
-    assert wanted is not None, "what was ordered can be shared"
     there = [build for path in store.virtualenvs(directory).iterdir() for build in store.builds(path) if list(build.asked) == wanted.asked]
     there.sort(key=lambda build: build.made)
     return list({tuple(build.packages.items()): build.packages for build in there}.values())[-_KEPT:] or [{}]
 
 
-def _build(directory: Path, place: Path, order: virtualenv.Order, tools: virtualenv.Tools) -> tuple[dict[str, str], bool]:
-    """A build of those versions: what it has, and whether there was none.
+def _build(
+    directory: Path, combination: store.Combination, order: virtualenv.Order, tools: virtualenv.Tools
+) -> tuple[dict[str, str], bool]:
+    """A build of the order's versions: what it has, and whether there was none.
 
     :raises OwnersAlone: when the packages cannot be had as wheels.
     """
+    place = store.virtualenvs(directory) / combination.key
     present = store.builds(place)
     target = place / str(time.time_ns()) / "venv"
     try:
@@ -278,8 +288,7 @@ def _build(directory: Path, place: Path, order: virtualenv.Order, tools: virtual
         if any(build.packages == packages for build in present):
             shutil.rmtree(target.parent)
             return packages, False
-        asked = [list(order.packages), order.source.wheels, order.source.index]
-        content = {"packages": packages, "asked": asked, "made": time.time_ns()}
+        content = {"packages": packages, "asked": combination.asked, "made": time.time_ns()}
         files.write_new(target.parent / store.COMPLETE, dumps(content).encode(), 0o644)
         for wheel in got.glob("*.whl"):
             os.replace(wheel, store.wheels(directory) / wheel.name)
@@ -301,23 +310,11 @@ def _downloaded(
     """
     got = tools.scratch / "got"
     shutil.rmtree(got, ignore_errors=True)
-    options: tuple[str | Path, ...] = (
-        "--only-binary",
-        ":all:",
-        "--no-cache-dir",
-        "--progress-bar",
-        "off",
-        "--dest",
-        got,
-        "-r",
-        wanted,
-    )
     for pins in [chosen, {}] if chosen else [order.pins, {}]:
         source = replace(order.source, also=str(store.wheels(directory)) if pins is chosen else "")
         held: tuple[str | Path, ...] = ("-c", virtualenv.write_pins(tools.scratch / "pins.txt", pins)) if pins else ()
-        completed = tools.run(
-            "Downloading the wheels", target / "bin/python", "-m", "pip", "download", *options, *source.arguments(), *held
-        )
+        command = _pip(target, "download", "--dest", got, "-r", wanted, *source.arguments(), *held)
+        completed = tools.run("Downloading the wheels", *command)
         if completed.returncode == 0:
             return got
     raise OwnersAlone("Not all is there as wheels. pip says:", resolver.reason(completed.output, {str(wanted): order.packages}))
@@ -326,10 +323,9 @@ def _downloaded(
 def _install(target: Path, wanted: Path, got: Path, order: virtualenv.Order, tools: virtualenv.Tools) -> None:
     """Install from the wheels, and compile with the Python that the virtualenv is of, not with the virtualenv's."""
     source = ("--no-index", "--find-links", got, "-r", wanted)
-    python = target / "bin" / "python"
-    command: tuple[str | Path, ...] = (python, "-m", "pip", "install", "--no-compile", "--no-cache-dir", "--only-binary", ":all:")
+    command = _pip(target, "install", "--no-compile")
     if tools.uv:
-        command = (tools.uv, "pip", "install", "--quiet", "--no-build", "--python", python, "--cache-dir", tools.scratch / "uv")
+        command = (tools.uv, "pip", "install", "--quiet", "--no-build", "--python", target / "bin/python", *virtualenv.cache(tools))
     completed = tools.run("Installing the packages", *command, *source)
     if completed.returncode:
         raise SiteError("The packages could not be installed:", completed.output)
@@ -344,7 +340,7 @@ def _keep_wheels(directory: Path) -> None:
     newest = [build[-1].packages for path in store.virtualenvs(directory).iterdir() if (build := store.builds(path))]
     wanted = {(name, version) for packages in newest for name, version in packages.items()}
     for wheel in store.wheels(directory).glob("*.whl"):
-        name, version, *_ = wheel.name.split("-")
+        name, version = wheel.name.split("-")[:2]
         if (virtualenv.normalize(name), version) not in wanted:
             wheel.unlink()
 
@@ -352,15 +348,10 @@ def _keep_wheels(directory: Path) -> None:
 def result(found: Sequence[Prepared], *, check: bool) -> dict[str, Any]:
     """What the module returns."""
     failed = [one for one in found if one.state == FAILED]
-    answer: dict[str, Any] = {
-        "changed": any(one.state in (MADE, WOULD_CHANGE) for one in found),
-        "prepared": [asdict(one) for one in found],
-        "report": _lines(found, check=check),
-    }
-    if failed:
-        del answer["report"]
-        answer |= {"failed": True, "msg": "\n\n".join(report.failure(one, f"{one.name} is not in the store.") for one in failed)}
-    return answer
+    answer = {"changed": any(one.state in (MADE, WOULD_CHANGE) for one in found), "prepared": [asdict(one) for one in found]}
+    if not failed:
+        return {**answer, "report": _lines(found, check=check)}
+    return {**answer, "failed": True, "msg": "\n\n".join(report.failure(one, f"{one.name} is not in the store.") for one in failed)}
 
 
 def _lines(found: Sequence[Prepared], *, check: bool) -> str:

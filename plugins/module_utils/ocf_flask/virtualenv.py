@@ -362,7 +362,7 @@ def choose_with_uv(target: Path, requirements: Sequence[str | Path], order: Orde
     files = [file for file in requirements if file != "-r"]
     command = (tools.uv, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python", target / "bin" / "python")
     output = ("--output-file", resolved)
-    completed = tools.run("Choosing the packages' versions", *command, *_cache(tools), *output, *options, *files, *order.source.arguments())
+    completed = tools.run("Choosing the packages' versions", *command, *cache(tools), *output, *options, *files, *order.source.arguments())
     if completed.returncode:
         return {}
     pairs = (line.partition(";")[0].partition("==") for line in resolved.read_text().splitlines())
@@ -391,7 +391,7 @@ def write_pins(path: Path, pins: Mapping[str, str]) -> Path:
 def create(target: Path, interpreter: Interpreter, tools: Tools) -> None:
     step = "Making the virtualenv"
     if tools.uv:
-        command: list[str | Path] = [tools.uv, "venv", "--quiet", "--no-project", *_cache(tools), "--python", interpreter.path, target]
+        command: list[str | Path] = [tools.uv, "venv", "--quiet", "--no-project", *cache(tools), "--python", interpreter.path, target]
     else:
         command = [interpreter.path, "-I", "-m", "venv", "--without-pip", target]
     completed = tools.run(step, *command)
@@ -418,11 +418,11 @@ def _install(target: Path, requirements: Sequence[str | Path], pins: Mapping[str
     # Not quiet: pip would not say what conflicts.
     command: tuple[str | Path, ...] = (python, "-m", "pip", "install", "--progress-bar", "off", "--no-cache-dir", "--compile")
     if tools.uv:
-        command = (tools.uv, "pip", "install", "--quiet", "--python", python, "--compile-bytecode", *_cache(tools))
+        command = (tools.uv, "pip", "install", "--quiet", "--python", python, "--compile-bytecode", *cache(tools))
     return tools.run("Installing the packages", *command, *arguments)
 
 
-def _cache(tools: Tools) -> tuple[str | Path, ...]:
+def cache(tools: Tools) -> tuple[str | Path, ...]:
     """For uv, one beside the virtualenv: it lets uv link instead of copy, goes with the scratch directory, and the owner's home has none."""
     return ("--cache-dir", tools.scratch / "uv")
 
