@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,14 @@ OWNERS = {"one": "alice", "two": "alice", "three": "bob", "four": "bob", "five":
 
 @pytest.fixture(name="sites")
 def _sites(container: Container) -> Iterator[dict[str, Site]]:
-    """Sites of two owners that are not there yet, each with an app of its own."""
-    found = {name: Site(container, name, owner) for name, owner in OWNERS.items()}
+    with not_yet_deployed(container, OWNERS) as found:
+        yield found
+
+
+@contextmanager
+def not_yet_deployed(container: Container, owners: Mapping[str, str]) -> Iterator[dict[str, Site]]:
+    """Sites of those owners that are not there yet, each with an app of its own."""
+    found = {name: Site(container, name, owner) for name, owner in owners.items()}
     for one in found.values():
         one.write("flaskyapplication.py", APP.format(one.name))
     yield found

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from test_staff import APP
+from test_staff import not_yet_deployed
 
 from hosted import Container, Deploy, Site
 
@@ -17,12 +17,8 @@ OWNERS = {"plain": "alice", "shop": "bob", "own": "bob"}
 
 @pytest.fixture(name="sites")
 def _sites(container: Container) -> Iterator[dict[str, Site]]:
-    found = {name: Site(container, name, owner) for name, owner in OWNERS.items()}
-    for one in found.values():
-        one.write("flaskyapplication.py", APP.format(one.name))
-    yield found
-    for one in found.values():
-        container.shell(f"rm -rf {one.directory} {one.private}", "root")
+    with not_yet_deployed(container, OWNERS) as found:
+        yield found
     container.shell(f"rm -rf {STORE}; userdel ocf-flask", "root", check=False)
 
 
