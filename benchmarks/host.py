@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,7 +50,11 @@ class Host:
         """What a playbook prints that works on it as root."""
         given = json.dumps({"ansible_python_interpreter": "/usr/bin/python3", "ocf_flask_wheels": "/wheels", **variables})
         connection = ("--inventory", f"{self.name},", "--connection", "community.docker.docker")
-        return run(BIN / "ansible-playbook", *connection, playbook, "--extra-vars", given, expected=expected)
+        # Of an argument the kernel takes 128 KB, and thousands of sites are more.
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            file.write(given)
+            file.flush()
+            return run(BIN / "ansible-playbook", *connection, playbook, "--extra-vars", f"@{file.name}", expected=expected)
 
     @property
     def address(self) -> str:

@@ -23,7 +23,6 @@ from ansible.release import __version__
 from ansible.utils.display import Display
 
 PREFIX = "ocf_flask_"
-BRIEF = ("name", "owner", "state")
 # Of more sites than these, a run shows its progress, and a table at its end.
 IN_FULL = 4
 
@@ -62,10 +61,12 @@ class ActionModule(ActionBase):
             Display().display(f"\n{host}{report}\n")
         if report and result.get("failed"):
             # Ansible prints a failed result whole, and its message twice: what the report has said is not said again.
-            failed = [site["name"] for site in result["sites"] if site["state"] == "failed"]
-            what = f"Failed: {', '.join(failed)}" if failed else "Nothing was done"
-            result["msg"] = f"{what}. The report above says why, and what to do."
-            result["sites"] = [{key: site[key] for key in BRIEF} for site in result["sites"] if site["state"] == "failed"]
+            sites = result.pop("sites")
+            failed = [site for site in sites if site["state"] == "failed"]
+            names = ", ".join(site["name"] for site in failed)
+            what = f"Failed: {names}" if len(failed) <= IN_FULL else f"{len(failed)} of {len(sites)} sites failed"
+            result["msg"] = f"{what if failed else 'Nothing was done'}. The report above says why, and what to do."
+            result["failed_sites"] = [f"{site['owner']}/{site['name']}" for site in failed]
             # Made from the module's own message, which it would have Ansible print.
             result.pop("exception", None)
         return result

@@ -164,7 +164,7 @@ EXAMPLES = r"""
 RETURN = r"""
 sites:
   description: What became of each site, in the order of the list.
-  returned: unless the run as a whole was refused
+  returned: unless sites failed, or the run as a whole was refused
   type: list
   elements: dict
   sample:
@@ -191,6 +191,12 @@ missing:
   type: list
   elements: str
   sample: [2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae]
+failed_sites:
+  description: Of the sites that failed the owner and the name. What is wrong with each, the report says.
+  returned: when sites failed
+  type: list
+  elements: str
+  sample: [alice/flasky]
 report:
   description: The same for people.
   returned: unless the run as a whole was refused

@@ -84,7 +84,7 @@ EXAMPLES = r"""
 RETURN = r"""
 sites:
   description: What each site is, in the order of the list.
-  returned: unless the run as a whole was refused
+  returned: unless sites failed, or the run as a whole was refused
   type: list
   elements: dict
   sample:
@@ -114,6 +114,12 @@ sites:
       detail: ""
       advice: ""
       seconds: 0.4
+failed_sites:
+  description: Of the sites that failed the owner and the name. What is wrong with each, the report says.
+  returned: when sites failed
+  type: list
+  elements: str
+  sample: [alice/flasky]
 report:
   description: The same for people.
   returned: unless the run as a whole was refused

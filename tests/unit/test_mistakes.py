@@ -426,6 +426,16 @@ def test_what_is_wrong_with_a_run_is_said_with_what_to_type(person: Person, what
     assert not (person.home / "public_html/flasky").exists(), "nothing was begun"
 
 
+def test_below_a_table_of_failures_ansible_repeats_no_more_than_which(person: Person) -> None:
+    entries = [{"name": f"many{number}", "keep": 0} for number in range(6)]
+    said = person.types(f"ansible-playbook deploy.yml -e {shlex.quote(json.dumps({'ocf_flask_sites': entries}))}")
+    assert said.code == 2 and said.report.startswith("6 sites: 6 failed."), said.output
+    table, _, below = said.output.partition("[ERROR]")
+    assert table.count("ocf_flask_keep is 0") == 6 and "ocf_flask_keep" not in below
+    assert "6 of 6 sites failed. The report above says why, and what to do." in below
+    assert re.findall(r"\balice/(many\d)$", below, re.M) == [one["name"] for one in entries]
+
+
 @pytest.fixture(name="mine")
 def _mine(person: Person, tmp_path: Path) -> Path:
     """A directory of hers with a playbook that knows where the roles are, and nothing else of the checkout."""

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from .errors import AccountDisabled, SettingError, SiteError
@@ -42,13 +43,18 @@ def account(owner: str) -> Account:
     :raises SettingError: when the machine knows no such account.
     """
     try:
-        entry = pwd.getpwnam(owner) if owner else pwd.getpwuid(os.getuid())
+        return _named(owner) if owner else _of(pwd.getpwuid(os.getuid()))
     except KeyError:
         who = f"account {owner!r}" if owner else f"account with the user ID {os.getuid()}"
         raise SettingError(
             f"ocf_flask_owner: this machine has no {who}. Check the spelling with: getent passwd {owner or os.getuid()}"
         ) from None
-    return _of(entry)
+
+
+@cache
+def _named(owner: str) -> Account:
+    """Kept, because a run asks again for each site, and a server with thousands of accounts asks another machine."""
+    return _of(pwd.getpwnam(owner))
 
 
 def account_of(uid: int) -> Account:
@@ -160,18 +166,20 @@ def locate(settings: Settings, owner: Account) -> Places:
     :raises SiteError: when one of them cannot hold a site that works and keeps its secrets.
     """
     check_enabled(owner)
-    site = absolute(settings.directory or f"~/public_html/{settings.name}", owner)
+    site = absolute(settings.directory or f"{WEB_SPACE}/{settings.name}", owner)
     private = absolute(settings.private_directory or f"~/.ocf-flask/{settings.name}", owner)
-    web_space = Path(owner.home, "public_html")
+    web_space = absolute(WEB_SPACE, owner)
+    real_space, web_root = _real(web_space), _real(settings.web_root or site)
     if settings.whole_web_space:
-        site = _whole_web_space(settings, owner, site)
+        site = _whole_web_space(settings, site, real_space)
     if web_space in site.parents or settings.whole_web_space:
-        _check_web_space(settings, owner, web_space)
+        _check_web_space(settings, owner, web_space, real_space, web_root)
+    homes, spaces = [owner.home, _real(owner.home)], [web_space, real_space]
+    several = homes if settings.whole_web_space else [*homes, *spaces]
     better = f"ocf_flask_directory={web_space}/{settings.name}"
-    several = [owner.home] if settings.whole_web_space else [owner.home, web_space]
     _check_own(site, several, f"ocf_flask_directory is {str(site)!r}", better)
     # Apache sees the web space by its real name. Only the last component must not be a link (suexec).
-    site = Path(os.path.realpath(site.parent), site.name)
+    site = _real(site.parent) / site.name
     _check_own(site, several, f"ocf_flask_directory is {str(site)!r}", better)
     if site.is_symlink():
         raise SiteError(
@@ -180,13 +188,18 @@ def locate(settings: Settings, owner: Account) -> Places:
         )
     if site.exists() and not site.is_dir():
         raise SiteError(f"{site} is a file, and the site's directory should be there. Rename it: mv {site} {site}.old")
-    private = Path(os.path.realpath(private))
+    private = _real(private)
     better = f"ocf_flask_private_directory=~/.ocf-flask/{settings.name}"
-    _check_own(private, [owner.home, web_space], f"ocf_flask_private_directory is {str(private)!r}", better)
-    _check_private(private, site, Path(os.path.realpath(web_space)), settings)
+    _check_own(private, [*homes, *spaces], f"ocf_flask_private_directory is {str(private)!r}", better)
+    _check_private(private, site, [site, real_space, web_root], settings)
     _check_plain(site, "ocf_flask_directory")
     _check_plain(private, "ocf_flask_private_directory")
     return Places(site, private)
+
+
+def _real(path: Path | str) -> Path:
+    """Without links: it takes a look at each directory on the way."""
+    return Path(os.path.realpath(path))
 
 
 def check_enabled(owner: Account) -> None:
@@ -194,12 +207,12 @@ def check_enabled(owner: Account) -> None:
 
     :raises AccountDisabled: when it is.
     """
-    space = Path(os.path.realpath(absolute(WEB_SPACE, owner)))
+    space = absolute(WEB_SPACE, owner)
     if os.path.basename(owner.shell) == _DISABLED_SHELL:
         raise AccountDisabled(f"The account {owner.name} is disabled: its shell is {owner.shell}.")
     with suppress(OSError):
-        if not stat.S_IMODE(space.lstat().st_mode) & stat.S_IRWXU:
-            raise AccountDisabled(f"The account {owner.name} is disabled: its web space {space} is closed to itself.")
+        if not stat.S_IMODE(space.stat().st_mode) & stat.S_IRWXU:
+            raise AccountDisabled(f"The account {owner.name} is disabled: its web space {_real(space)} is closed to itself.")
 
 
 def code_directory(settings: Settings, owner: Account, places: Places) -> Path:
@@ -209,7 +222,7 @@ def code_directory(settings: Settings, owner: Account, places: Places) -> Path:
     """
     if not settings.code_directory:
         return places.site
-    code = Path(os.path.realpath(absolute(settings.code_directory, owner)))
+    code = _real(absolute(settings.code_directory, owner))
     what = f"ocf_flask_code_directory is {settings.code_directory!r}"
     if not code.is_dir():
         raise SettingError(f"{what}, and there is no such directory. Make it, and put the application there: mkdir -p {code}")
@@ -219,8 +232,7 @@ def code_directory(settings: Settings, owner: Account, places: Places) -> Path:
         raise SettingError(f"{what}, and the site's directory is in it, or its private one. Name one with the code alone.")
     if code == places.private or places.private in code.parents:
         raise SettingError(f"{what}, which is in the site's own private directory. Name another, for example ~/app")
-    web_space = Path(os.path.realpath(Path(owner.home, "public_html")))
-    for public in (places.site, web_space):
+    for public in (places.site, _real(absolute(WEB_SPACE, owner))):
         if public in code.parents or code == public:
             raise SettingError(f"{what}, which is in {public}, where visitors may reach it. Name one outside, for example ~/app")
     if code.stat().st_uid != owner.uid:
@@ -246,13 +258,12 @@ def absolute(path: str, owner: Account) -> Path:
     return Path(owner.home, path[2:].lstrip("/")) if path.startswith("~/") else Path(path)
 
 
-def _whole_web_space(settings: Settings, owner: Account, site: Path) -> Path:
+def _whole_web_space(settings: Settings, site: Path, web_space: Path) -> Path:
     """The real directory: ``~/public_html`` is a link to it on the service.
 
     :raises SettingError: when both settings do not say that it shall be.
     """
-    web_space = Path(os.path.realpath(absolute(WEB_SPACE, owner)))
-    if not settings.directory or Path(os.path.realpath(site)) != web_space:
+    if not settings.directory or _real(site) != web_space:
         raise SettingError(
             f"ocf_flask_whole_web_space is true, and ocf_flask_directory is {settings.directory!r}, not the web space. "
             f"For a site that is the whole web space, set: -e ocf_flask_directory={WEB_SPACE}"
@@ -262,15 +273,14 @@ def _whole_web_space(settings: Settings, owner: Account, site: Path) -> Path:
 
 def _check_own(path: Path, several: Sequence[Path], what: str, better: str) -> None:
     """``several``: directories that have more in them than one site."""
-    if any(path == one or path in one.parents for each in several for one in (each, Path(os.path.realpath(each)))):
+    if any(path == one or path in one.parents for one in several):
         raise SettingError(f"{what}, which is more than one site's directory. Name one of its own: -e {better}")
 
 
-def _check_web_space(settings: Settings, owner: Account, web_space: Path) -> None:
+def _check_web_space(settings: Settings, owner: Account, web_space: Path, real_space: Path, root: Path) -> None:
     if not is_service(settings):
         return
-    root = Path(os.path.realpath(settings.web_root))
-    if web_space.is_symlink() and root in Path(os.path.realpath(web_space)).parents and web_space.is_dir():
+    if web_space.is_symlink() and root in real_space.parents and web_space.is_dir():
         return
     state = "is not a link to it" if os.path.lexists(web_space) else "does not exist"
     if web_space.is_symlink() and not web_space.exists():
@@ -283,8 +293,7 @@ def _check_web_space(settings: Settings, owner: Account, web_space: Path) -> Non
     raise SiteError(f"{owner.name} has no web space: this server serves sites from {root}, and {web_space} {state}. {advice}")
 
 
-def _check_private(private: Path, site: Path, web_space: Path, settings: Settings) -> None:
-    public = [site, web_space, Path(os.path.realpath(settings.web_root or site))]
+def _check_private(private: Path, site: Path, public: Sequence[Path], settings: Settings) -> None:
     for one in public:
         if private == one or one in private.parents:
             raise SettingError(
@@ -320,8 +329,9 @@ def check_apart(places: Places, owner: Account, name: str) -> None:
 
     :raises SettingError: when it is.
     """
+    web_space = _real(absolute(WEB_SPACE, owner))
     for parent in places.site.parents:
-        if parent in (owner.home, Path(os.path.realpath(absolute(WEB_SPACE, owner)))):
+        if parent in (owner.home, web_space):
             break
         if os.path.lexists(parent / "run.fcgi"):
             raise SettingError(
