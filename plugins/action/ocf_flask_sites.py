@@ -43,7 +43,7 @@ class ActionModule(ActionBase):
         arguments = {
             "variables": {name: self._filled_in(name, variables[name]) for name in variables if name.startswith(PREFIX)},
             "elsewhere": self._elsewhere(variables),
-            **self._from_here(),
+            **self._from_here(variables),
             **self._task.args,
         }
         directory = arguments.pop("report", "")
@@ -80,7 +80,7 @@ class ActionModule(ActionBase):
         """Why the run cannot be what was meant; empty when it can."""
         look = _beside("ocf_flask_unfit")
         named = [one for one in context.CLIARGS.get("inventory") or () if one not in constants.DEFAULT_HOST_LIST]
-        file = os.path.join(variables.get("playbook_dir", ""), os.pardir, "inventory", "sites", f"{self._task.args.get('site')}.yml")
+        file = os.path.join(_settings_of_sites(variables), f"{self._task.args.get('site')}.yml")
         unfit: str = (
             look.old_ansible(__version__)
             or look.lost_inventory(named, variables["groups"]["all"])
@@ -168,13 +168,16 @@ class ActionModule(ActionBase):
         sites = [site for host in hosts for site in variables["hostvars"][host].get(f"{PREFIX}sites") or []]
         return [str(site["name"]) for site in sites if isinstance(site, Mapping) and "name" in site]
 
-    def _from_here(self) -> dict[str, Any]:
-        """What a verb takes from this environment: how to type it again, and for those that build, uv if it runs here."""
+    def _from_here(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """What a verb takes from this environment: how to type it again, where settings last, and for those that build, uv if it runs here."""
         found: dict[str, Any] = {}
         if self._is_about_store:
             return found
-        if self._connection.transport == "local" and not self._task.action.endswith("_info"):
+        is_info = self._task.action.endswith("_info")
+        if self._connection.transport == "local" and not is_info:
             found["uv"] = [os.path.join(os.path.dirname(sys.executable), "uv")]
+        if not is_info and not os.path.isdir(_settings_of_sites(variables)):
+            found["lasting"] = "a file that you give with -e @{name}.yml"
         # Of an installed collection there is no playbook to be named by its path.
         if __name__.startswith("ansible_collections."):
             found["again"] = "ansible-playbook ocf.flask.{verb} -e site={name}"
@@ -182,6 +185,11 @@ class ActionModule(ActionBase):
         elif os.path.exists(os.path.join(os.path.dirname(sys.prefix), "tools", "play")):
             found["again"] = "make {verb} site={name}"
         return found
+
+
+def _settings_of_sites(variables: Mapping[str, Any]) -> str:
+    """The checkout's directory with a file for each site; no collection or playbook of one's own has it."""
+    return os.path.join(variables.get("playbook_dir", ""), os.pardir, "inventory", "sites")
 
 
 def _conceal(variables: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

@@ -129,6 +129,10 @@ options:
     description: The command for a verb and a site, for the report; C({verb}) and C({name}) in it stand for these.
     type: str
     default: ansible-playbook playbooks/{verb}.yml -e site={name}
+  lasting:
+    description: Where a site's settings are written that are to last, for the report; C({name}) in it stands for the site's.
+    type: str
+    default: inventory/sites/{name}.yml
 attributes:
   check_mode:
     support: full
@@ -238,11 +242,12 @@ def main() -> None:
             "environments": {"type": "str", "default": "", "no_log": True},
             "uv": {"type": "list", "elements": "str", "default": []},
             "again": {"type": "str", "default": "ansible-playbook playbooks/{verb}.yml -e site={name}"},
+            "lasting": {"type": "str", "default": "inventory/sites/{name}.yml"},
         },
         supports_check_mode=True,
     )
     given = module.params
-    kit = engine.Kit(**given["kit"], uv=tuple(given["uv"]), again=given["again"])
+    kit = engine.Kit(**given["kit"], uv=tuple(given["uv"]), again=given["again"], lasting=given["lasting"])
     variables = engine.with_credentials(engine.put_back(given["variables"], given["environments"]), given["credentials"])
     run = engine.Run(variables, given["site"], given["owner"], given["elsewhere"], given["only"])
     try:

@@ -17,7 +17,7 @@ def in_child(work: Callable[[], Any], unprivileged: Path | None = None) -> Any:
     if unprivileged and os.getuid() == 0:
         nobody = pwd.getpwnam("nobody")
         os.chown(unprivileged, nobody.pw_uid, nobody.pw_gid)
-        for parent in (unprivileged, *unprivileged.parents[:-2]):
+        for parent in (unprivileged, *list(unprivileged.parents)[:-2]):
             parent.chmod(parent.stat().st_mode | 0o011)
     pid = os.fork()
     if pid == 0:

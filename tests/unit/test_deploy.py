@@ -33,6 +33,15 @@ def test_a_first_deploy_makes_everything_and_a_second_touches_nothing(site: Site
     assert site.state() == before
 
 
+@pytest.mark.parametrize("uv", ["", "none"], ids=["uv", "pip"])
+def test_packages_come_from_an_index_where_one_answers(site: Site, uv: str) -> None:
+    outcome = site.deploy(wheels="", uv=uv, packages=["flask-login==0.6.3"])
+    if "the package index cannot be reached" in outcome.error + outcome.detail:
+        pytest.skip("no package index answers here")
+    assert outcome.state == "deployed", (outcome.error, outcome.detail)
+    assert "flask-login 0.6.3 installed" in outcome.changes["packages"]
+
+
 def test_check_mode_on_a_fresh_account_makes_nothing(site: Site) -> None:
     outcome = site.deploy(check=True)
     assert outcome.state == "would change" and len(outcome.diff) == 4

@@ -451,6 +451,13 @@ def test_a_playbook_of_ones_own_needs_the_role_alone(person: Person, mine: Path)
     assert said.code == 0 and said.report.startswith("working is up to date: nothing was changed."), said.output
 
 
+def test_where_there_is_no_file_for_each_site_none_is_named(person: Person, mine: Path) -> None:
+    person.writes("public_html/elsewhere/shop.py", APP)
+    said = person.types("""ansible-playbook site.yml -e '{"ocf_flask_sites": [{"name": "elsewhere"}]}'""", mine)
+    assert said.code == 2
+    assert "Name the app, as in: -e 'ocf_flask_app=shop:app', and for good in a file that you give with -e @elsewhere.yml" in said.report
+
+
 def test_from_another_directory_the_playbook_works(person: Person, mine: Path) -> None:
     (mine / "ansible.cfg").unlink()
     settings = shlex.quote(json.dumps(person.settings))

@@ -15,10 +15,11 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
 from local_site import APP, Site
-from ocf_flask import pyproject, requirements, resolver, sites, uv_lock, virtualenv
+from ocf_flask import pyproject, pythons, requirements, resolver, sites, uv_lock
 from ocf_flask.errors import SettingError
 from ocf_flask.outcome import Outcome
-from test_virtualenv import ENV, fake, output, uv, wheel
+from test_pythons import fake
+from test_virtualenv import ENV, output, uv, wheel
 
 TOOLS = pytest.mark.parametrize("tool", ["", "none"], ids=["uv", "pip"])
 PROJECT = '[project]\nname = "Shop-App"\nversion = "0.3"\ndependencies = [{0}]\n'
@@ -301,9 +302,9 @@ def test_a_python_is_looked_for_that_the_project_and_the_setting_allow(tmp_path:
     env = {**ENV, "PATH": str(tmp_path)}
 
     def find(wanted: str, required: str) -> str:
-        return virtualenv.find_interpreter(wanted, env=env, required=required, by=Path("pyproject.toml")).version
+        return pythons.find(wanted, env=env, required=required, by=Path("pyproject.toml")).version
 
-    assert find("", ">=3.9") == virtualenv.find_interpreter("", env=ENV).version
+    assert find("", ">=3.9") == pythons.find("", env=ENV).version
     assert find("", ">=3.90,<3.98") == "3.97.1"
     assert find("<3.97", ">=3.90") == find("3.96", ">=3.90") == "3.96.1"
     with pytest.raises(SettingError) as caught:

@@ -12,8 +12,8 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from ocf_flask import permissions, plan, publish
+from ocf_flask.pythons import Interpreter
 from ocf_flask.release import Manifest
-from ocf_flask.virtualenv import Interpreter
 
 INPUTS: dict[str, Any] = {
     "python": {"path": "/usr/bin/python3.11", "version": "3.11"},

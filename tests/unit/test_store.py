@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 from local_site import Site
-from ocf_flask import places, prepare, store, virtualenv
+from ocf_flask import places, prepare, pythons, store, virtualenv
 from ocf_flask.errors import SettingError
 from ocf_flask.prepare import LEFT, MADE, Wish
 from ocf_flask.run import Run
 from ocf_flask.site import Kit
 
-INTERPRETER = virtualenv.Interpreter("/usr/bin/python3.11", "3.11.2")
+INTERPRETER = pythons.Interpreter("/usr/bin/python3.11", "3.11.2")
 UV = str(Path(sys.executable).with_name("uv"))
 Fill = Callable[..., list[prepare.Prepared]]
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from ocf_flask import virtualenv
-from ocf_flask.errors import SettingError, SiteError, StepTimeout
+from ocf_flask import pythons, virtualenv
+from ocf_flask.errors import SiteError, StepTimeout
 
 ROOT = Path(__file__).parents[2]
 PIP = (ROOT / "roles" / "ocf_flask" / "files" / "pip.py").read_text()
@@ -28,7 +28,6 @@ ENV = {
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "UV_PYTHON_DOWNLOADS": "never",
 }
-SYSTEM = "/usr/bin/python3"
 PACKAGES = ["blinker", "click", "flask", "itsdangerous", "jinja2", "markupsafe", "werkzeug"]
 
 
@@ -42,8 +41,8 @@ def wheels() -> Path:
 
 
 @pytest.fixture(scope="session")
-def interpreter(wheels: Path) -> virtualenv.Interpreter:
-    found = virtualenv.find_interpreter("", env=ENV)
+def interpreter(wheels: Path) -> pythons.Interpreter:
+    found = pythons.find("", env=ENV)
     tag = "cp" + "".join(found.version.split(".")[:2])
     if not list(wheels.glob(f"markupsafe-*-{tag}-*.whl")):
         pytest.skip(f"molecule/image/wheels.txt has no wheels for this machine's Python {found.version}")
@@ -60,7 +59,7 @@ class Bench:
 
     directory: Path
     tool: str
-    interpreter: virtualenv.Interpreter
+    interpreter: pythons.Interpreter
     wheels: Path
 
     def order(self, *packages: str, **more: object) -> virtualenv.Order:
@@ -79,7 +78,7 @@ Benches = Callable[[str, Path], Bench]
 
 
 @pytest.fixture(scope="session")
-def bench(wheels: Path, interpreter: virtualenv.Interpreter) -> Benches:
+def bench(wheels: Path, interpreter: pythons.Interpreter) -> Benches:
     def make(tool: str, directory: Path) -> Bench:
         path = uv() if tool == "uv" else ""
         if tool == "uv" and not path:
@@ -114,93 +113,6 @@ def state(venv: Path) -> dict[str, tuple[float, bytes]]:
     """Each file's modification time and content."""
     files = (path for path in sorted(venv.rglob("*")) if path.is_file() and not path.is_symlink())
     return {str(path.relative_to(venv)): (path.stat().st_mtime, path.read_bytes()) for path in files}
-
-
-# Interpreters -----------------------------------------------------------------------------------------------------
-
-
-def test_without_a_wish_it_is_the_machines_python() -> None:
-    found = virtualenv.find_interpreter("", env=ENV)
-    assert found.path == os.path.realpath(found.path)
-    assert output(found.path, "-c", "import platform; print(platform.python_version())") == f"{found.version}\n"
-
-
-def test_a_version_a_name_and_a_path_are_taken() -> None:
-    found = virtualenv.find_interpreter(SYSTEM, env=ENV)
-    minor = ".".join(found.version.split(".")[:2])
-    for wish in (minor, f"python{minor}", "3", "python3", found.version):
-        assert virtualenv.find_interpreter(wish, env=ENV) == found
-
-
-def test_the_python_of_a_virtualenv_is_the_one_that_it_was_made_of(built: Path) -> None:
-    assert virtualenv.find_interpreter(f"{built}/bin/python", env=ENV) == virtualenv.find_interpreter(SYSTEM, env=ENV)
-
-
-@pytest.mark.parametrize("wish", ["3.99", "python3.99", "/nonexistent/python3", "/etc/passwd", "/bin/true", "/bin/cat"])
-def test_a_python_that_does_not_run_is_answered_with_those_that_do(wish: str) -> None:
-    with pytest.raises(SettingError) as caught:
-        virtualenv.find_interpreter(wish, env=ENV)
-    assert caught.value.message.startswith(f"ocf_flask_python is {wish!r}, and no such Python runs on this machine. This machine has 3.")
-    running = re.search(r"3\.\d+\.\d+ \((/\S+)\)\. Type for example: -e ocf_flask_python=(/\S+)$", caught.value.message)
-    assert running and running[1] == running[2] == os.path.realpath(SYSTEM)
-
-
-def fake(directory: Path, name: str, version: str) -> Path:
-    directory.mkdir(exist_ok=True)
-    path = directory / name
-    path.write_text(f"#!/bin/sh\necho '{version} {path}'\n")
-    path.chmod(0o755)
-    return path
-
-
-def test_a_python_that_is_too_old_is_refused_with_the_oldest_that_is_not(tmp_path: Path) -> None:
-    with pytest.raises(SettingError) as caught:
-        virtualenv.find_interpreter(str(fake(tmp_path, "python3.8", "3.8.10")), env=ENV)
-    assert f"is '{tmp_path}/python3.8', Python 3.8.10: sites need Python 3.9 or newer. This machine has " in caught.value.message
-
-
-def test_a_python_in_the_path_is_found_and_one_of_another_version_passed_over(tmp_path: Path) -> None:
-    fake(tmp_path / "a", "python3.98", "3.97.0")
-    right = fake(tmp_path / "b", "python3.98", "3.98.1")
-    found = virtualenv.find_interpreter("3.98", env={**ENV, "PATH": f"{tmp_path}/a:{tmp_path}/b"})
-    assert found == virtualenv.Interpreter(str(right), "3.98.1")
-    with pytest.raises(SettingError):
-        virtualenv.find_interpreter("3.98.2", env={**ENV, "PATH": f"{tmp_path}/b"})
-
-
-def test_an_interpreter_that_ran_before_is_not_started_again_unless_its_file_changed(tmp_path: Path) -> None:
-    started = tmp_path / "started"
-    path = fake(tmp_path, "python3.98", "3.98.1")
-    path.write_text(path.read_text() + f"echo >> {started}\n")
-    known = virtualenv.find_interpreter(str(path), env=ENV)
-    assert virtualenv.find_interpreter(str(path), env=ENV, known=known) == known
-    assert len(started.read_text()) == 1
-    other = replace(known, path="/usr/bin/python3")
-    assert virtualenv.find_interpreter(str(path), env=ENV, known=other) == known
-    os.utime(path, (1, 1))
-    assert virtualenv.find_interpreter(str(path), env=ENV, known=known) == known
-    assert len(started.read_text()) == 3
-    path.unlink()
-    with pytest.raises(SettingError):
-        virtualenv.find_interpreter(str(path), env=ENV, known=known)
-
-
-def test_of_a_range_it_is_the_machines_python_or_else_the_newest_that_fits(tmp_path: Path) -> None:
-    for minor in ("96", "97", "98"):
-        fake(tmp_path, f"python3.{minor}", f"3.{minor}.1")
-    env = {**ENV, "PATH": str(tmp_path)}
-    assert virtualenv.find_interpreter(">=3.9", env=env) == virtualenv.find_interpreter(SYSTEM, env=ENV)
-    assert virtualenv.find_interpreter(">=3.95,<3.98", env=env).version == "3.97.1"
-    assert virtualenv.find_interpreter(">=3.95, <=3.98", env=env).version == "3.98.1", "the patch level counts for the version"
-    assert virtualenv.find_interpreter(">3.96.0,!=3.98,<3.98", env=env).version == "3.97.1"
-    with pytest.raises(SettingError, match=r"no such Python runs on this machine\. This machine has 3"):
-        virtualenv.find_interpreter(">=3.99", env=env)
-
-
-def test_3_1_is_not_3_11(tmp_path: Path) -> None:
-    fake(tmp_path, "python3.1", "3.11.2")
-    with pytest.raises(SettingError):
-        virtualenv.find_interpreter("3.1", env={**ENV, "PATH": str(tmp_path)})
 
 
 # Names ------------------------------------------------------------------------------------------------------------
@@ -257,8 +169,12 @@ def test_everything_has_bytecode(built: Path) -> None:
     assert missing == []
 
 
-def test_it_runs_with_the_interpreter_that_was_asked_for(built: Path, interpreter: virtualenv.Interpreter) -> None:
+def test_it_runs_with_the_interpreter_that_was_asked_for(built: Path, interpreter: pythons.Interpreter) -> None:
     assert virtualenv.runs_with(built) == interpreter.path
+
+
+def test_the_python_of_a_virtualenv_is_the_one_that_it_was_made_of(built: Path) -> None:
+    assert pythons.find(f"{built}/bin/python", env=ENV) == pythons.find("/usr/bin/python3", env=ENV)
 
 
 def test_an_interpreter_that_went_away_is_noticed(cloned: Path) -> None:
@@ -441,12 +357,13 @@ def test_an_interpreter_that_cannot_make_virtualenvs_is_named_with_the_package_t
     path.chmod(0o755)
     made = bench("pip", tmp_path)
     with pytest.raises(SiteError) as caught:
-        made.build(made.order(interpreter=virtualenv.Interpreter(str(path), "3.11.2")))
+        made.build(made.order(interpreter=pythons.Interpreter(str(path), "3.11.2")))
     assert caught.value.message == f"{path} cannot make virtualenvs. As root, type: apt install python3-venv"
 
 
 def test_uv_is_the_first_that_can_be_executed(tmp_path: Path) -> None:
-    good, plain = fake(tmp_path, "uv", "0.1"), tmp_path / "plain"
+    good, plain = tmp_path / "uv", tmp_path / "plain"
+    good.touch(0o755)
     plain.write_text("")
     assert virtualenv.find_uv(["", "/nonexistent/uv", str(plain), str(tmp_path), str(good)], env=ENV) == str(good)
     assert virtualenv.find_uv([], env={"PATH": str(tmp_path)}) == str(good)

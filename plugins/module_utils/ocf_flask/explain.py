@@ -32,7 +32,7 @@ def describe(site: Site, view: observe.View, outcome: Outcome) -> None:
         outcome.flask = view.observed.installed.get("flask", "")
     if site.adopted and not view.live:
         outcome.changes["takeover"] = list(site.adopted.what)
-        outcome.to_declare = site.adopted.lines()
+        outcome.to_declare, outcome.declared_in = site.adopted.lines(), site.lasting
     outcome.notes = _notes(site, view)
     outcome.diff = _diff(site, view)
 
@@ -54,8 +54,7 @@ def _notes(site: Site, view: observe.View) -> list[str]:
     notes = []
     if view.live and view.back_to is None:
         notes += [
-            f"{one} was dropped: the last deploy asked for it, this one did not. "
-            f"To keep it for good, write it into inventory/sites/{site.settings.name}.yml"
+            f"{one} was dropped: the last deploy asked for it, this one did not. To keep it for good, write it into {site.lasting}"
             for one in (*plan.dropped(view.live.inputs, view.wanted.inputs), *plan.dropped_variables(view.observed, view.wanted))
         ]
     if view.htaccess.replaced:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import places, pyproject, requirements, uv_lock, virtualenv
+from . import places, pyproject, pythons, requirements, uv_lock
 from .errors import SettingError
 from .settings import Settings
 
@@ -23,7 +23,7 @@ class Needs:
     ``pyproject.toml`` says of the code itself, whatever packages are taken.
     """
 
-    interpreter: virtualenv.Interpreter
+    interpreter: pythons.Interpreter
     files: tuple[Path, ...]
     reached: tuple[Path, ...] = ()
     dependencies: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Needs:
         return self.locked or self.dependencies
 
 
-def read(settings: Settings, owner: places.Account, code: Path, env: Mapping[str, str], known: virtualenv.Interpreter | None) -> Needs:
+def read(settings: Settings, owner: places.Account, code: Path, env: Mapping[str, str], known: pythons.Interpreter | None) -> Needs:
     """What the code in that directory needs.
 
     :param known: the interpreter of the last deploy, which is not started again when it is the same file.
@@ -47,12 +47,12 @@ def read(settings: Settings, owner: places.Account, code: Path, env: Mapping[str
     package = pyproject.package(code / PYPROJECT)
     if file is None or file.name != PYPROJECT:
         files = () if file is None else (file,)
-        interpreter = virtualenv.find_interpreter(settings.python, env=env, known=known)
+        interpreter = pythons.find(settings.python, env=env, known=known)
         return Needs(interpreter, files, requirements.reached(files), project=package)
     project, lock = pyproject.read(file), file.with_name(LOCK)
     locked, python = uv_lock.read(lock, project.dependencies) if lock.is_file() else ((), "")
     required = ",".join(dict.fromkeys(one for one in (project.python, python) if one))
-    interpreter = virtualenv.find_interpreter(settings.python, env=env, known=known, required=required, by=file)
+    interpreter = pythons.find(settings.python, env=env, known=known, required=required, by=file)
     return Needs(interpreter, (), (), () if locked else project.dependencies, locked, lock if locked else file, package)
 
 

@@ -17,6 +17,7 @@ from . import (
     permissions,
     plan,
     publish,
+    pythons,
     release,
     requirements,
     templates,
@@ -147,7 +148,7 @@ def _needs_starter(site: Site) -> bool:
         seems = f"It seems to be {' or '.join(likely[:3])}" if likely else f"There is {', '.join(others[:3])}"
         raise SiteError(
             f"There is no {STARTER_MODULE}.py in {site.code}, which ocf_flask_app names by default. {seems}. Name the app, as in: "
-            f"-e 'ocf_flask_app={likely[0] if likely else 'app:app'}', and for good in inventory/sites/{site.settings.name}.yml"
+            f"-e 'ocf_flask_app={likely[0] if likely else 'app:app'}', and for good in {site.lasting}"
         )
     return True
 
@@ -222,7 +223,7 @@ def _as_it_was(site: Site, htaccess_content: bytes, back_to: release.Manifest, l
     :raises SiteError: when it does not say all of it.
     """
     try:
-        interpreter = virtualenv.Interpreter(**back_to.interpreter)
+        interpreter = pythons.Interpreter(**back_to.interpreter)
     except TypeError:
         raise SiteError(f"The record of the release {back_to.id} does not say which Python it runs on. Choose another release") from None
     return plan.Wanted(

@@ -116,7 +116,8 @@ class Outcome(Record):
     ``tested`` is the smoke test's ``path``, ``status``, ``seconds`` and ``at``; ``reached`` says why the real
     URL could not confirm the release, and is empty when it did; ``changes`` has sentences by part of the site
     (`plan.PARTS`); ``next_time`` says what to do before another deploy; ``diff`` is as Ansible takes it.
-    ``to_declare``: settings, as lines of YAML, that say what a site had that was taken over. ``urls``: the site's on
+    ``to_declare``: settings, as lines of YAML, that say what a site had that was taken over, and ``declared_in``
+    where they are written. ``urls``: the site's on
     virtual hosts. ``output``: what a command of the user's printed; ``commanded``: whether the release command was begun. ``archive``: where a
     site that was removed is, or was.
     """
@@ -138,6 +139,7 @@ class Outcome(Record):
     diff: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     to_declare: str = ""
+    declared_in: str = ""
     urls: list[str] = field(default_factory=list)
     output: str = ""
     commanded: bool = False

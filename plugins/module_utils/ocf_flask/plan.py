@@ -10,9 +10,10 @@ from typing import Any
 
 from . import publish, revision
 from .permissions import Found, sentences
+from .pythons import Interpreter
 from .release import Manifest
 from .settings import SERVERS, Settings
-from .virtualenv import Interpreter, requirement_name
+from .virtualenv import requirement_name
 
 # The recipe's steps, under which a report shows what changed.
 PARTS = (

@@ -18,7 +18,7 @@ from json import dumps
 from pathlib import Path
 from typing import Any, ClassVar
 
-from . import files, observe, places, report, resolver, settings, site, store, virtualenv, workers
+from . import files, observe, places, pythons, report, resolver, settings, site, store, virtualenv, workers
 from .errors import SettingError, SiteError
 from .lock import locked
 from .outcome import FAILED, SKIPPED, UNCHANGED, WOULD_CHANGE, Record
@@ -172,7 +172,7 @@ def _bring_uv(directory: Path, source: virtualenv.Source, pip: str, env: Mapping
         tools = _tools(directory, "", pip, env, source, 600)
         target = directory / f"uv-{time.time_ns()}"
         try:
-            virtualenv.create(target, virtualenv.find_interpreter("", env=env), tools)
+            virtualenv.create(target, pythons.find("", env=env), tools)
             command = _pip(target, "install", "--no-compile", *source.arguments(), _UV)
             completed = tools.run("Installing uv", *command)
             if completed.returncode:
@@ -222,7 +222,7 @@ def _order(wish: Wish, pip: str, env: Mapping[str, str]) -> tuple[virtualenv.Ord
 
     :raises OwnersAlone: for what each owner installs alone.
     """
-    interpreter = virtualenv.find_interpreter(wish.python, env=env)
+    interpreter = pythons.find(wish.python, env=env)
     order = virtualenv.Order(interpreter, wish.packages, (), {}, wish.source)
     wanted = store.combination(order, pip)
     if wanted is None:

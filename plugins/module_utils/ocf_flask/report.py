@@ -98,7 +98,7 @@ def _one(outcome: Outcome, again: str) -> str:
     rows += _changes(outcome)
     text = [title, *_lines(rows, outcome.notes)]
     if outcome.to_declare and outcome.state != UNCHANGED:
-        text.append(f"  Settings   it keeps these. To see and change them, write into inventory/sites/{outcome.name}.yml:")
+        text.append(f"  Settings   it keeps these. To see and change them, write into {outcome.declared_in}:")
         text.append(indent(outcome.to_declare, " " * 13))
     if outcome.state in (DONE["deploy"], DONE["rollback"], DONE["restore"]) and outcome.next_time:
         text.append(f"  Next time  {outcome.next_time}, then: {again.format(verb='deploy', name=outcome.name)}")

@@ -7,7 +7,6 @@ an entry nor converts what came from a command line, so that is done here, for b
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import posixpath
 import re
@@ -17,20 +16,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import SettingError
+from .reader import Reader, shown, unknown_name
 
 PREFIX = "ocf_flask_"
 SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 SERVERS = ("builtin", "flup6", "flup")
 SMOKE_TEST_MODES = ("request", "import", "none")
 
-_SHOWN = 200
-# As YAML and Ansible have them.
-_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _APP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\([^\"\\\n]*\))?)?")
 _PYTHON = re.compile(r"(python)?3(\.\d{1,2}){0,2}")
 PYTHON_RANGE = re.compile(r"\s*(>=|<=|>|<|!=)\s*(3(?:\.\d{1,2}){0,2}|4)\s*")
-# In flask[async,dotenv]>=2,<4,jinja2 only the last comma is between packages.
-_BETWEEN_ITEMS = re.compile(r",(?![^\[]*\])(?!\s*(?:[<>]|[=~!]=))")
 # What can stand unquoted in a shebang and inside quotes in Apache's configuration.
 _PLAIN_PATH = re.compile(r"[\w.,+@~:=/-]+")
 _PUBLIC_NAME = re.compile(r"[A-Za-z0-9_.,+@~*-]+(/[A-Za-z0-9_.,+@~*-]+)*/?")
@@ -159,105 +154,7 @@ def without_credentials(source: str) -> str:
 def unknown(names: Sequence[str]) -> list[str]:
     """A sentence for each of the variable names that begins with ``ocf_flask_`` but is no setting."""
     known = [PREFIX + key for key in (*KEYS, *RUN_VARIABLES)]
-    return [_unknown_name(name, known, "setting") for name in sorted(names) if name.startswith(PREFIX) and name not in known]
-
-
-def _unknown_name(name: str, known: Sequence[str], kind: str) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if near:
-        return f"There is no {kind} {name}. Did you mean {near[0]}?"
-    return f"There is no {kind} {name}. These are known: {', '.join(sorted(known))}."
-
-
-def shown(value: object) -> str:
-    """A value for a message, cut where nobody reads on."""
-    try:
-        text = repr(value)
-    except ValueError:  # A number of thousands of digits.
-        text = "a number"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-class _Reader:
-    """Takes values out of a user's mapping; collects what is wrong with them, all of it."""
-
-    def __init__(self, values: Mapping[str, Any], label: str) -> None:
-        self.values = values
-        self.label = label
-        self.problems: list[str] = []
-
-    def get(self, key: str) -> Any:
-        return self.values.get(key)
-
-    def wrong(self, key: str, rule: str) -> None:
-        self.problems.append(f"{self.label}{key} is {shown(self.values.get(key))}: {rule}")
-
-    def text(self, key: str, default: str, pattern: re.Pattern[str] | None = None, rule: str = "it takes text.") -> str:
-        value = self.get(key)
-        if value is None or value == "":
-            return default
-        # YAML reads 3.11 as a number: what was written is what is meant.
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            value = shown(value)
-        if not isinstance(value, str) or not value.isprintable() or (pattern and not pattern.fullmatch(value)):
-            self.wrong(key, rule)
-            return default
-        return value
-
-    def choice(self, key: str, default: str, choices: Sequence[str]) -> str:
-        value = self.get(key)
-        if value is None or value == "":
-            return default
-        if value not in choices:
-            self.wrong(key, f"it is one of {', '.join(choices)}.")
-            return default
-        return str(value)
-
-    def number(self, key: str, default: int, low: int, high: int) -> int:
-        value = self.get(key)
-        if value is None or value == "":
-            return default
-        text = value if isinstance(value, str) else shown(value)
-        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
-            self.wrong(key, f"it takes a whole number from {low} to {high}.")
-            return default
-        return int(text)
-
-    def truth(self, key: str, default: bool) -> bool:
-        value = self.get(key)
-        if value is None or value == "":
-            return default
-        word = str(value).lower()
-        if word not in (*_TRUE, *_FALSE):
-            self.wrong(key, "it takes true or false.")
-            return default
-        return word in _TRUE
-
-    def items(self, key: str, default: tuple[Any, ...] = ()) -> tuple[Any, ...]:
-        """A list, or what a command line makes of one: ``a,b`` (never split inside brackets)."""
-        value = self.get(key)
-        if value is None:
-            return default
-        if isinstance(value, str):
-            return tuple(part.strip() for part in _BETWEEN_ITEMS.split(value) if part.strip())
-        if isinstance(value, int) and not isinstance(value, bool):
-            return (value,)
-        if not isinstance(value, (list, tuple)):
-            self.wrong(key, "it takes a list.")
-            return default
-        return tuple(value)
-
-    def mapping(self, key: str, known: Sequence[str]) -> _Reader:
-        value = self.get(key)
-        if value is None or value == "":
-            value = {}
-        if not isinstance(value, Mapping):
-            self.wrong(key, f"it takes a dictionary with the keys {', '.join(known)}.")
-            value = {}
-        inner = _Reader(value, f"{self.label}{key}.")
-        inner.problems = self.problems
-        self.problems += [_unknown_name(str(one), known, f"key of {self.label}{key},") for one in value if one not in known]
-        return inner
+    return [unknown_name(name, known, "setting") for name in sorted(names) if name.startswith(PREFIX) and name not in known]
 
 
 def read(entry: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
@@ -266,10 +163,10 @@ def read(entry: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
     :raises SettingError: with a line for each value that cannot be used.
     """
     name = check_name(entry.get("name"))
-    unknown_keys = [_unknown_name(str(key), KEYS, f"key of the site {name},") for key in entry if key not in (*KEYS, "name")]
+    unknown_keys = [unknown_name(str(key), KEYS, f"key of the site {name},") for key in entry if key not in (*KEYS, "name")]
     own = {key: value for key, value in entry.items() if key in KEYS}
     merged = {**{key: defaults[key] for key in defaults if key in KEYS}, **own}
-    reader = _Reader(merged, PREFIX)
+    reader = Reader(merged, PREFIX)
     settings = replace(_read(name, reader), own=tuple(own))
     problems = unknown_keys + reader.problems
     if problems:
@@ -299,7 +196,7 @@ def _suggest_name(name: object) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", last).strip("_-")[:64] or "flasky"
 
 
-def _read(name: str, reader: _Reader) -> Settings:
+def _read(name: str, reader: Reader) -> Settings:
     default = Settings(name)
     path_rule = "it takes an absolute path or one that begins with ~/, without blanks, quotes or .. in it."
     return Settings(
@@ -340,7 +237,7 @@ def _read(name: str, reader: _Reader) -> Settings:
     )
 
 
-def _store(reader: _Reader) -> str:
+def _store(reader: Reader) -> str:
     rule = "it takes an absolute path, without blanks, quotes or .. in it: the directory is all owners'."
     value = _path(reader, "store", rule)
     if value.startswith("~"):
@@ -348,7 +245,7 @@ def _store(reader: _Reader) -> str:
     return value
 
 
-def _path(reader: _Reader, key: str, rule: str) -> str:
+def _path(reader: Reader, key: str, rule: str) -> str:
     value = reader.text(key, getattr(Settings("x"), key), _PLAIN_PATH, rule)
     if value and (not value.startswith(("/", "~/")) or ".." in value.split("/")):
         reader.wrong(key, rule)
@@ -359,7 +256,7 @@ def _path(reader: _Reader, key: str, rule: str) -> str:
     return "~/" if path == "~" else path
 
 
-def _source(reader: _Reader) -> str:
+def _source(reader: Reader) -> str:
     rule = "it takes a directory of the machine that runs Ansible, such as ~/projects/flasky, or the URL of a git repository."
     value = reader.get("source")
     if value is None or value == "":
@@ -374,7 +271,7 @@ def _source(reader: _Reader) -> str:
     return ""
 
 
-def _shared(reader: _Reader, default: tuple[str, ...]) -> tuple[str, ...]:
+def _shared(reader: Reader, default: tuple[str, ...]) -> tuple[str, ...]:
     names = _names(reader, "shared", default)
     for one in names:
         if "*" in one:
@@ -382,7 +279,7 @@ def _shared(reader: _Reader, default: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _env(reader: _Reader) -> dict[str, str]:
+def _env(reader: Reader) -> dict[str, str]:
     """The variables as text. What is wrong is said without the values."""
     value = reader.get("env")
     if value is None or value == "":
@@ -425,7 +322,7 @@ def _as_text(value: object) -> str | None:
     return str(value) if isinstance(value, (str, int, float)) else None
 
 
-def _cron(reader: _Reader) -> tuple[Cron, ...]:
+def _cron(reader: Reader) -> tuple[Cron, ...]:
     rule = "Each has a name, a schedule and a command, as in {name: tidy, schedule: '0 4 * * *', command: 'flask tidy'}."
     good: list[Cron] = []
     for one in reader.items("cron"):
@@ -444,7 +341,7 @@ def _cron(reader: _Reader) -> tuple[Cron, ...]:
     return tuple(good)
 
 
-def _app(reader: _Reader, default: str) -> str:
+def _app(reader: Reader, default: str) -> str:
     rule = "it takes MODULE:NAME or MODULE:FACTORY(), without .py, for example flaskyapplication:app or shop:create_app()."
     value = reader.text("app", default, _APP, rule)
     if value.partition(":")[0].endswith(".py"):
@@ -453,7 +350,7 @@ def _app(reader: _Reader, default: str) -> str:
     return value if ":" in value else f"{value}:app"
 
 
-def _python(reader: _Reader) -> str:
+def _python(reader: Reader) -> str:
     value = reader.text("python", "")
     is_path = value.startswith("/") and _PLAIN_PATH.fullmatch(value)
     # 3.1 is what YAML makes of an unquoted 3.10.
@@ -465,7 +362,7 @@ def _python(reader: _Reader) -> str:
     return value
 
 
-def _packages(reader: _Reader) -> tuple[str, ...]:
+def _packages(reader: Reader) -> tuple[str, ...]:
     good = []
     for one in reader.items("packages"):
         # A leading - would be an option of pip's, and so could be anything.
@@ -478,7 +375,7 @@ def _packages(reader: _Reader) -> tuple[str, ...]:
     return tuple(good)
 
 
-def _names(reader: _Reader, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+def _names(reader: Reader, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
     good = []
     for one in reader.items(key, default):
         if not isinstance(one, str) or not _PUBLIC_NAME.fullmatch(one) or any(part in ("..", ".") for part in one.split("/")):
@@ -502,7 +399,7 @@ def _names_one_of(names: Sequence[str], pattern: str) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for name in names if not (name.startswith(".") and pattern.startswith("*")))
 
 
-def _smoke_test(reader: _Reader) -> SmokeTest:
+def _smoke_test(reader: Reader) -> SmokeTest:
     default = SmokeTest()
     statuses = []
     for one in reader.items("statuses"):
@@ -518,12 +415,12 @@ def _smoke_test(reader: _Reader) -> SmokeTest:
     )
 
 
-def _timeouts(reader: _Reader) -> Timeouts:
+def _timeouts(reader: Reader) -> Timeouts:
     default = Timeouts()
     return Timeouts(**{one.name: reader.number(one.name, getattr(default, one.name), 1, 86400) for one in fields(Timeouts)})
 
 
-def _url(reader: _Reader) -> str:
+def _url(reader: Reader) -> str:
     rule = "it takes the site's URL, for example https://www.example.edu/~{owner}/{name}/"
     value = reader.text("url", "", _URL, rule)
     if value and not _is_url(value.format(owner="alice", name="flasky")):
@@ -532,7 +429,7 @@ def _url(reader: _Reader) -> str:
     return value if not value or value.endswith("/") else value + "/"
 
 
-def _urls(reader: _Reader) -> tuple[str, ...]:
+def _urls(reader: Reader) -> tuple[str, ...]:
     good = []
     for one in reader.items("urls"):
         if not isinstance(one, str) or not _URL.fullmatch(one) or not _is_url(one.format(owner="alice", name="flasky")):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from . import adopted, environment, needs, places, recorded, release, vhosts, virtualenv
+from . import adopted, environment, needs, places, pythons, recorded, release, vhosts
 from .errors import SettingError
 from .revision import Revision
 from .settings import Settings
@@ -28,8 +28,8 @@ _CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bu
 @dataclass(frozen=True)
 class Kit:
     """What the controller brings: the rendered templates (with marks, see `templates`), the files that go into
-    releases, candidates for uv, the command for another verb (with ``{verb}`` and ``{name}``), and whether the deploy
-    runs as the person whose environment it has."""
+    releases, candidates for uv, the command for another verb (with ``{verb}`` and ``{name}``), where settings last (with
+    ``{name}``), and whether the deploy runs as the person whose environment it has."""
 
     htaccess: str
     run_fcgi: str
@@ -41,6 +41,7 @@ class Kit:
     run: str
     uv: tuple[str, ...] = ()
     again: str = "ansible-playbook playbooks/{verb}.yml -e site={name}"
+    lasting: str = "inventory/sites/{name}.yml"
     own_environment: bool = True
 
 
@@ -86,6 +87,11 @@ class Site:
     def again(self, verb: str) -> str:
         """What to type for another verb."""
         return self.kit.again.format(verb=verb, name=self.settings.name)
+
+    @property
+    def lasting(self) -> str:
+        """Where to write a setting that is to last."""
+        return self.kit.lasting.format(name=self.settings.name)
 
     def expand(self, path: str) -> str:
         """A path of the settings, ``~`` being the owner's home."""
@@ -155,9 +161,9 @@ def live_code(where: places.Places, live: release.Manifest | None) -> Path:
     return where.release(live.id) / "app" if live else where.temporary / "app"
 
 
-def _known_interpreter(live: release.Manifest | None) -> virtualenv.Interpreter | None:
+def _known_interpreter(live: release.Manifest | None) -> pythons.Interpreter | None:
     try:
-        return virtualenv.Interpreter(**live.interpreter) if live else None
+        return pythons.Interpreter(**live.interpreter) if live else None
     except TypeError:
         return None
 

@@ -210,6 +210,41 @@ def test_a_host_without_network_git_and_uv_is_deployed_to(bare: Host, project: P
     assert site.shell("curl --silent http://www.example.test/~alice/flasky/") == "one, visit 3"
 
 
+@pytest.fixture
+def oldest(container: Container) -> Iterator[Host]:
+    """A host with the oldest Python that the role runs with, and without a web server."""
+    if container.host != "bookworm":
+        pytest.skip("once is enough: the controller is the same for both releases")
+    built = subprocess.run([ROOT / "molecule/image/build", "bullseye"], capture_output=True, text=True, check=False)
+    if built.returncode:
+        pytest.skip(f"Debian 11 is no longer supported, and cannot be had here: {built.stderr[-200:]}")
+    name, home = f"{container.name}-oldest", f"{container.name}-oldest-home"
+    try:
+        host = Host(name, {"/home": home}, "--network=none", "ocf-flask-test:bullseye")
+        host.shell("until [ -e ~alice/public_html ]; do sleep 0.2; done", "root")
+        yield host
+    finally:
+        subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
+        subprocess.run(["docker", "volume", "rm", home], capture_output=True, check=False)
+
+
+def test_a_host_with_the_oldest_python_is_deployed_to(oldest: Host, project: Path) -> None:
+    site = Site(oldest, "flasky")
+    done = site.deployed(*managed(project))
+    assert "Runs on    Python 3.9." in done.output and "Tested     GET / -> 200" in done.output
+    assert "nothing was changed" in site.deployed(*managed(project)).output
+    (project / "flaskyapplication.py").write_text("1 / 0\n")
+    failed = site.deploy(*managed(project))
+    assert failed.returncode == 2 and "ZeroDivisionError" in failed.output
+    (project / "flaskyapplication.py").write_text(APP.format("two"))
+    site.deployed(*managed(project))
+    assert "is rolled back" in site.play("rollback")
+    assert "Test now    GET / -> 200" in site.play("status")
+    assert "GET" in site.play("run", "-e", '{"command": "flask routes"}')
+    assert "is removed" in site.play("remove")
+    assert "is restored" in site.play("restore")
+
+
 def test_a_playbook_of_another_project_has_the_role(site: Site, tmp_path: Path) -> None:
     places = {
         "roles_path": "roles",
