@@ -32,7 +32,7 @@ from typing import Any
 
 import ocf_flask_source
 from interposed import NEEDS_DISK, NEEDS_RIGHT, NEEDS_SPACE, Interposed, Point
-from ocf_flask import fastcgi, places, release, running, scratch, settings, sites
+from ocf_flask import fastcgi, places, release, running, settings, sites
 from ocf_flask import source as sources
 from ocf_flask.outcome import DONE, FAILED
 from ocf_flask.process import contained
@@ -277,7 +277,8 @@ def _module(world: World, step: Step, fault: Fault | None, number: int, changed:
     os.fsync = lambda _: None
     if fault is None:
         # A minute later.
-        scratch._SECONDS = -1
+        for left in world.tmp.glob("ocf-flask.*"):
+            os.utime(left, (0, 0))
     variables = {**world.variables(step), **changed}
     asked = step.asked(world)
     if "ocf_flask_source" in variables:
@@ -463,10 +464,10 @@ class Trial:
             # Then the next run is the one that there was without a fault.
             return wrong
         last = self.again()
-        state = last.outcomes.get(NAME, {}).get("state")
         # What has been removed, or restored, is not once more.
-        if state == FAILED and self.step.verb not in ("remove", "restore"):
-            wrong.append(f"the next run fails: {last.outcomes[NAME]['error']} {last.outcomes[NAME]['detail']}")
+        if self.step.verb not in ("remove", "restore"):
+            failed = [one for one in last.outcomes.values() if one["state"] == FAILED]
+            wrong += [f"the next run of {one['name']} fails: {one['error']} {one['detail']}" for one in failed]
         return wrong + self.unlike_the_clean()
 
     def unlike_the_clean(self) -> list[str]:
