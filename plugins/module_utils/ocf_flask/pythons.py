@@ -74,7 +74,7 @@ def _directories(env: Mapping[str, str]) -> list[str]:
 def _versioned(directories: Sequence[str]) -> list[str]:
     """The Pythons of those directories that have a version in their name, the newest first."""
     found = [(int(match[1]), path) for path in _listed(directories) if (match := re.search(r"/python3\.(\d+)$", path))]
-    return [path for _, path in sorted(found, key=lambda one: -one[0])]
+    return [one[1] for one in sorted(found, key=lambda one: -one[0])]
 
 
 def _listed(directories: Sequence[str]) -> list[str]:
