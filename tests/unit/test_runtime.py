@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from ocf_flask import fastcgi
-from runtime_site import PREFIX, RELEASE, SECONDS, Site, environ
+from runtime_site import PREFIX, RELEASE, RUNTIME, SECONDS, Site, environ
 
 APPS = (Path(__file__).parent / "runtime_apps.py").read_text(encoding="utf-8")
 SERVERS = ["builtin", "flup6", "flup"]
@@ -616,6 +617,31 @@ def test_a_touched_script_starts_again_in_the_same_process_with_nothing_of_the_o
     assert site.ask("/").body.decode() == repr((process.pid, str(site.web), 0o066, None))
     process.terminate()
     assert process.wait(SECONDS) == 0, "now that nothing was touched it ends"
+
+
+def test_a_signal_at_the_moment_in_which_the_loop_sees_that_it_is_not_over_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(RUNTIME.parent))
+    runtime = importlib.import_module("ocf_flask_runtime")
+    (tmp_path / "run.fcgi").touch()
+    asked = 0
+
+    def monotonic() -> float:
+        # Called twice in each turn: for how long to wait, and then whether it is over.
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            loop.drain()
+        assert asked < 10, "the loop goes on without end"
+        return 0.0
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen()
+        loop = runtime.Loop(listener, runtime.Watch(str(tmp_path / "run.fcgi")))
+        monkeypatch.setattr(runtime, "WATCH_SECONDS", 0)
+        monkeypatch.setattr(runtime.time, "monotonic", monotonic)
+        assert not loop.run(lambda connection: None)
+    assert asked == 2
 
 
 @pytest.mark.parametrize("what", ["script", "directory"])

@@ -1105,7 +1105,9 @@ class Loop:
             seconds = min(WATCH_SECONDS, max(self._end - time.monotonic(), 0))
             idle = not (self._poller.poll(seconds * 1000) and self._serve_next(answer))
             over = self._watch.touched() or (idle and self._watch.changed())
-            self._draining |= over or time.monotonic() >= self._end
+            # Only ever set: what the signal's handler sets meanwhile must not be lost.
+            if over or time.monotonic() >= self._end:
+                self._draining = True
         again = self._watch.touched() and not has_threads() and self._watch.can_start()
         if not again:
             self._shut()
@@ -1121,7 +1123,8 @@ class Loop:
             return False
         except OSError as error:
             # Else it is short of descriptors or memory, which may pass.
-            self._draining |= error.errno in (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)  # the app has closed it
+            if error.errno in (errno.EBADF, errno.EINVAL, errno.ENOTSOCK):  # the app has closed it
+                self._draining = True
             time.sleep(0.1)
             return False
         with sock:
