@@ -12,7 +12,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,18 @@ class Host(Container):
         """Until the web server of a host that publishes its port answers."""
         self.address = docker("port", self.name, "80").split()[0]
         self.shell("until curl --silent --output /dev/null http://www.example.test/; do sleep 0.2; done", "root")
+
+
+@contextmanager
+def removed_afterwards(names: Iterable[str], volumes: Iterable[str]) -> Iterator[None]:
+    """The containers and volumes of those names are gone after the block, whichever of them there were."""
+    try:
+        yield
+    finally:
+        for name in names:
+            subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
+        for volume in volumes:
+            subprocess.run(["docker", "volume", "rm", volume], capture_output=True, check=False)
 
 
 def docker(*arguments: str) -> str:

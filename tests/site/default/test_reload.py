@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hosted import HOSTS, PUBLISHED, ROOT, Answer, Container, Host, Site
+from hosted import HOSTS, PUBLISHED, ROOT, Answer, Container, Host, Site, removed_afterwards
 from load import Load
 
 APP = """\
@@ -282,17 +281,12 @@ def _two_hosts(container: Container) -> Iterator[tuple[Host, Host]]:
     other = {"bookworm": "trixie", "trixie": "bookworm"}[container.host]
     volumes = {f"/{name}": f"{container.name}-two-{name}" for name in ("home", "services")}
     names = f"{container.name}-web", f"{container.name}-login"
-    try:
+    with removed_afterwards(names, volumes.values()):
         web = Host(names[0], volumes, *PUBLISHED, f"ocf-flask-test:{container.host}")
         web.await_web_server()
         # On the same network, so that it finds the web server by its name.
         login = Host(names[1], volumes, f"--network=container:{web.name}", f"ocf-flask-test:{other}", "sleep", "600")
         yield web, login
-    finally:
-        for name in names:
-            subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
-        for volume in volumes.values():
-            subprocess.run(["docker", "volume", "rm", volume], capture_output=True, check=False)
 
 
 def test_a_python_that_the_web_server_lacks_is_undone_and_named(two_hosts: tuple[Host, Host]) -> None:

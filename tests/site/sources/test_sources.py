@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hosted import ROOT, Container, Host, Site
+from hosted import ROOT, Container, Host, Site, removed_afterwards
 
 APP = """\
 import os
@@ -192,13 +192,10 @@ def test_a_directory_is_deployed_by_becoming_its_owner(site: Site, project: Path
 def bare(container: Container) -> Iterator[Host]:
     """A host that reaches no other and has neither git nor uv."""
     name, home = f"{container.name}-bare", f"{container.name}-bare-home"
-    try:
+    with removed_afterwards([name], [home]):
         host = Host(name, {"/home": home}, "--network=none", "--add-host=www.example.test:127.0.0.1", f"ocf-flask-test:{container.host}")
         host.shell("rm /usr/bin/git; until curl --silent --output /dev/null http://www.example.test/; do sleep 0.2; done", "root")
         yield host
-    finally:
-        subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
-        subprocess.run(["docker", "volume", "rm", home], capture_output=True, check=False)
 
 
 def test_a_host_without_network_git_and_uv_is_deployed_to(bare: Host, project: Path) -> None:
@@ -219,13 +216,10 @@ def oldest(container: Container) -> Iterator[Host]:
     if built.returncode:
         pytest.skip(f"Debian 11 is no longer supported, and cannot be had here: {built.stderr[-200:]}")
     name, home = f"{container.name}-oldest", f"{container.name}-oldest-home"
-    try:
+    with removed_afterwards([name], [home]):
         host = Host(name, {"/home": home}, "--network=none", "ocf-flask-test:bullseye")
         host.shell("until [ -e ~alice/public_html ]; do sleep 0.2; done", "root")
         yield host
-    finally:
-        subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
-        subprocess.run(["docker", "volume", "rm", home], capture_output=True, check=False)
 
 
 def test_a_host_with_the_oldest_python_is_deployed_to(oldest: Host, project: Path) -> None:

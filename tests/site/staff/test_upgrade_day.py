@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from test_staff import APP
 
-from hosted import PUBLISHED, RECIPE_HTACCESS, RECIPE_RUN_FCGI, Container, Deploy, Host, Site
+from hosted import PUBLISHED, RECIPE_HTACCESS, RECIPE_RUN_FCGI, Container, Deploy, Host, Site, removed_afterwards
 
 pytestmark = pytest.mark.usefixtures("_once")
 URL = "ocf_flask_url=http://www.example.test/~{owner}/{name}/"
@@ -39,13 +39,8 @@ def _hosts(container: Container) -> Iterator[tuple[Host, Host]]:
     """The system before and after, with the same homes and web spaces; the second is not started before the first has ended."""
     volumes = {f"/{name}": f"ocf-flask-day-{name}" for name in ("home", "services")}
     names = "ocf-flask-day-before", "ocf-flask-day-after"
-    try:
+    with removed_afterwards(names, volumes.values()):
         yield tuple(_Later(name, volumes, release) for name, release in zip(names, ("bookworm", "trixie")))  # type: ignore[misc]
-    finally:
-        for name in names:
-            subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
-        for volume in volumes.values():
-            subprocess.run(["docker", "volume", "rm", volume], capture_output=True, check=False)
 
 
 class _Later(Host):
