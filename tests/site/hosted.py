@@ -172,20 +172,20 @@ def docker(*arguments: str) -> str:
 
 
 class Checkout:
-    """The project's files in an account's home on the host, with an environment that has ansible-core."""
+    """The project's files in an account's home on the host, with an environment that has ansible-core: of that version, or the host's."""
 
     ANSIBLE = {"bookworm": "2.19.14", "trixie": "2.21.5"}
     FILES = ("ansible.cfg", "deploy.yml", "galaxy.yml", "inventory", "meta", "playbooks", "plugins", "roles", "README.md", "LICENSE")
 
-    def __init__(self, container: Container, user: str, home: str = "~") -> None:
+    def __init__(self, container: Container, user: str, home: str = "~", ansible: str = "") -> None:
         self.container, self.user = container, user
         self.directory = container.shell(f"echo {home}", user).strip() + "/checkout"
         archive = subprocess.run(["tar", "cz", "--exclude=__pycache__", *self.FILES], cwd=ROOT, capture_output=True, check=True).stdout
         container.shell(f"rm -rf {self.directory} && mkdir {self.directory}", user)
         self.run("base64 -d | tar xz --no-same-owner", stdin=base64.encodebytes(archive).decode())
-        ansible = f"ansible-core=={self.ANSIBLE[container.host]}"
-        with_pip = f"python3 -m venv .venv && .venv/bin/pip install --quiet {ansible}"
-        with_uv = f"uv venv --quiet .venv && uv pip install --quiet --python .venv/bin/python {ansible}"
+        package = f"ansible-core=={ansible or self.ANSIBLE[container.host]}"
+        with_pip = f"python3 -m venv .venv && .venv/bin/pip install --quiet {package}"
+        with_uv = f"uv venv --quiet .venv && uv pip install --quiet --python .venv/bin/python {package}"
         self.run(f"if command -v uv > /dev/null; then {with_uv}; else {with_pip}; fi")
 
     def run(self, command: str, **options: Any) -> str:

@@ -14,12 +14,16 @@ import sysconfig
 
 
 def bundled():
-    """The wheel of pip that Python (ensurepip) or Debian (python3-pip-whl) brings; None without either."""
+    """The wheel of pip that Python (ensurepip) or Debian (python3-pip-whl) brings; None without either.
+
+    Python's own first: Debian's may be too old for another Python on the machine.
+    """
     directories = [
-        sysconfig.get_config_var("WHEEL_PKG_DIR") or "/usr/share/python-wheels",
+        sysconfig.get_config_var("WHEEL_PKG_DIR"),
         os.path.join(sysconfig.get_path("stdlib"), "ensurepip", "_bundled"),
+        "/usr/share/python-wheels",
     ]
-    for directory in directories:
+    for directory in filter(None, directories):
         wheels = sorted(glob.glob(os.path.join(directory, "pip-*.whl")))
         if wheels:
             return wheels[-1]

@@ -1,6 +1,6 @@
 """A student on the host itself: a checkout of bob's own, Ansible over the local connection.
 
-With the newest ansible-core, which needs Python 3.12, and with the oldest that is supported.
+With the newest ansible-core and the one before, which need Python 3.12, and with the oldest that is supported.
 """
 
 from __future__ import annotations
@@ -45,6 +45,17 @@ def test_a_student_deploys_on_the_host_itself(checkout: Checkout) -> None:
     assert "mine is deployed." in output and "changed=1" in output
     assert checkout.container.visit("/~bob/mine/").text == "Hello World!"
     assert "changed=0" in checkout.play(command)
+
+
+def test_with_the_ansible_between_them_too(container: Container) -> None:
+    if container.host != "trixie":
+        pytest.skip("ansible-core 2.20 needs Python 3.12")
+    checkout = Checkout(container, "bob", home="/var/tmp", ansible="2.20.10")
+    assert "[core 2.20.10]" in checkout.play("--version")
+    assert "between is deployed." in checkout.play(f"deploy.yml -e site=between -e '{URL}'")
+    assert container.visit("/~bob/between/").text == "Hello World!"
+    assert "changed=0" in checkout.play(f"deploy.yml -e site=between -e '{URL}'")
+    assert "Test now    GET / -> 200" in checkout.play(f"playbooks/status.yml -e site=between -e '{URL}'")
 
 
 def test_staff_deploy_for_an_owner_on_the_host_itself(checkout: Checkout) -> None:
