@@ -93,7 +93,7 @@ benchmark-reload: ## Count what visitors lose during deploys under load (in a co
 	@tools/venv .venv-test requirements-test.txt
 	@.venv-test/bin/python benchmarks/reload $(ARGS)
 
-benchmark-bulk: ## Measure how long hundreds of owners' sites take (in a container; half an hour)
+benchmark-bulk: ## Measure how long hundreds of owners' sites take (in a container; 15 minutes)
 	@tools/venv .venv-test requirements-test.txt
 	@.venv-test/bin/python benchmarks/bulk --check $(ARGS)
 

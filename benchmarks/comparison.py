@@ -36,7 +36,7 @@ def table(rows: Sequence[Row], rounds: Sequence[Mapping[str, float]]) -> tuple[s
         ratio = statistics.median(a / b for a, b in zip(ours, other, strict=True))
         met = not row.limit or ratio <= row.limit
         all_met = all_met and met
-        verdict = f"{row.limit:.2f} | {'met' if met else 'missed'}" if row.limit else "|"
+        verdict = f"{row.limit:.3g} | {'met' if met else 'missed'}" if row.limit else "|"
         cells = (row.title, _text(row, ours), row.against, _text(row, other), f"{ratio:.3f}", verdict)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines), all_met

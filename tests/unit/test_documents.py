@@ -173,6 +173,7 @@ ELSEWHERE = {
             "make test",
             "make benchmark",
             "make benchmark ARGS=--index",
+            "make benchmark-bulk",
             "make benchmark-reload",
             "make benchmark-serve",
             "make faults points=10",
