@@ -16,11 +16,13 @@ from ocf_flask.errors import SettingError
 
 
 @pytest.fixture(name="home")
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> places.Account:
+def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> places.Account:
     """An account with an empty home; alice, for the record."""
     me = places.account("")
-    (tmp_path / "public_html").mkdir()
-    account = places.Account("alice", me.uid, me.gid, tmp_path)
+    # A shebang has room for 127 characters.
+    home = tmp_path_factory.mktemp("h")
+    (home / "public_html").mkdir()
+    account = places.Account("alice", me.uid, me.gid, home)
     monkeypatch.setattr(places, "account", lambda _: account)
     return account
 
