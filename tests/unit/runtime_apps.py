@@ -143,6 +143,16 @@ def do_exc_info(environ: Any, start: Any) -> Any:
     return [b"busy"]
 
 
+def do_exc_info_too_late(environ: Any, start: Any) -> Any:
+    start("200 OK", HEADERS)
+    yield b"begun "
+    try:
+        raise ValueError("after the first byte")
+    except ValueError:
+        start("503 Busy", HEADERS, sys.exc_info())
+    yield b"busy"
+
+
 def do_start_twice(environ: Any, start: Any) -> Any:
     start("200 OK", HEADERS)
     start("200 OK", HEADERS)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from fuzz_runtime import runtime
 from ocf_flask import fastcgi
 from runtime_site import PREFIX, RELEASE, RUNTIME, SECONDS, Site, environ
 
@@ -151,6 +152,11 @@ def test_head_has_the_headers_and_no_body(site: Site) -> None:
     assert ("Content-Length", "12") in answer.headers
 
 
+def test_head_of_what_never_ends_ends(site: Site) -> None:
+    answer = site.ask("/close-endless", REQUEST_METHOD="HEAD")
+    assert (answer.status, answer.body) == (200, b"")
+
+
 def test_a_body_is_cut_at_its_content_length(site: Site) -> None:
     answer = site.ask("/too-long")
     assert answer.body == b"abc"
@@ -165,6 +171,13 @@ def test_a_body_that_is_too_short_is_logged(site: Site) -> None:
 
 def test_write_goes_before_what_is_returned(site: Site) -> None:
     assert site.ask("/write").body == b"written and returned"
+
+
+def test_start_response_with_exc_info_too_late_raises_that_error(site: Site) -> None:
+    """PEP 3333: the app's own error, so that it ends there and the log says why."""
+    answer = site.ask("/exc-info-too-late")
+    assert (answer.status, answer.body) == (200, b"begun ")
+    assert "ValueError: after the first byte" in answer.errors and "AttributeError" not in answer.errors
 
 
 def test_start_response_with_exc_info_replaces_the_first(site: Site) -> None:
@@ -295,6 +308,15 @@ def test_the_log_is_rotated_by_size_and_three_files_are_kept(make_site: MakeSite
     files = sorted(path.name for path in site.log.parent.iterdir())
     assert files == ["error.log", "error.log.1", "error.log.2"]
     assert all(path.stat().st_size <= 1_000_000 for path in site.log.parent.iterdir())
+
+
+def test_each_entry_of_the_log_is_on_lines_of_its_own_and_none_is_too_long(tmp_path: Path) -> None:
+    log = runtime.Log(str(tmp_path))
+    for text in (b"without its end", b"with it\n", b"x" * (log.longest_entry + 1), b"x" * log.longest_entry):
+        log.write("App", text)
+    lines = [line.partition(" App: ")[2] or line for line in (tmp_path / "error.log").read_text().splitlines()]
+    longest = "x" * log.longest_entry
+    assert lines == ["without its end", "with it", longest, "[the rest is left out]", longest]
 
 
 def test_a_log_that_cannot_be_written_fails_no_request(make_site: MakeSite) -> None:

@@ -86,6 +86,7 @@ def test_a_name_that_yaml_reads_as_a_number_is_to_be_quoted() -> None:
         ("wheels", "wheels", "it takes an absolute path"),
         ("web_root", "services", "it takes an absolute path"),
         ("uv", "uv", "it takes an absolute path"),
+        ("store", "~/store", "it takes an absolute path, without blanks, quotes or .. in it: the directory is all owners'."),
         ("app", "flaskyapplication.py", "without .py, for example flaskyapplication:app or shop:create_app()."),
         ("app", "shop.py:app", "it takes MODULE:NAME or MODULE:FACTORY(), without .py"),
         (
@@ -121,6 +122,7 @@ def test_a_name_that_yaml_reads_as_a_number_is_to_be_quoted() -> None:
         ("url", "https://[::1/", "it takes the site's URL"),
         ("url", "https://www..edu/", "it takes the site's URL"),
         ("url", "https://:80/", "it takes the site's URL"),
+        ("url", "https://example.edu:0/", "it takes the site's URL"),
         ("url", "https://example.edu/{user}/", "it takes the site's URL"),
         ("url", "https://example.edu/?a=b", "it takes the site's URL"),
         ("url", "https://a b/", "it takes the site's URL"),
@@ -154,6 +156,8 @@ def test_a_name_that_yaml_reads_as_a_number_is_to_be_quoted() -> None:
         ("cron", {"tidy": "flask tidy"}, "it takes a list."),
         ("cron", ["flask tidy"], "'flask tidy' is not a scheduled command. Each has a name, a schedule and a command"),
         ("cron", [{"name": "tidy", "schedule": "@daily"}], "is not a scheduled command."),
+        ("cron", [{"name": "tidy", "schedule": "@daily", "command": 5}], "is not a scheduled command."),
+        ("cron", [{"name": "tidy", "schedule": 5, "command": "flask tidy"}], "is not a scheduled command."),
         ("cron", [{"name": "a b", "schedule": "@daily", "command": "x"}], "'a b' is no name of its own"),
         ("cron", [{"name": "a", "schedule": "@daily", "command": "x"}] * 2, "'a' is no name of its own"),
         ("cron", [{"name": "a", "schedule": "daily", "command": "x"}], "'daily' is not a schedule of five fields, nor @hourly"),
@@ -161,8 +165,11 @@ def test_a_name_that_yaml_reads_as_a_number_is_to_be_quoted() -> None:
         ("cron", [{"name": "a", "schedule": "@reboot", "command": "x"}], "is not a schedule of five fields"),
         ("cron", [{"name": "a", "schedule": "@daily", "command": "x\n* * * * * y"}], "is not one command in one line."),
         ("cron", [{"name": "a", "schedule": "@daily", "command": " "}], "is not one command in one line."),
+        ("version", ["main"], "it takes the name of a branch or tag, or a commit."),
+        ("release_command", ["flask", "db"], "it takes one command in one line."),
         ("cron_host", "a b", "it takes the name of a host."),
         ("urls", ["club.example.edu"], "'club.example.edu' is not a URL. Write them as https://club.example.edu/{name}/."),
+        ("urls", ["https://club.example.edu:0/"], "'https://club.example.edu:0/' is not a URL."),
         ("whole_web_space", "perhaps", "it takes true or false."),
         ("smoke_test", "/login", "it takes a dictionary with the keys path, mode, statuses, timeout."),
         ("smoke_test", [1], "it takes a dictionary with the keys"),
@@ -197,6 +204,11 @@ def test_a_value_that_cannot_be_used_is_named_with_what_to_write(key: str, value
 )
 def test_a_wrong_smoke_test_is_refused(values: dict[Any, Any], message: str) -> None:
     assert message in refusal(smoke_test=values)
+
+
+def test_a_smoke_test_takes_what_is_said_of_it() -> None:
+    given = {"path": "/login", "mode": "import", "statuses": [200, "404"], "timeout": "5"}
+    assert read(smoke_test=given).smoke_test == settings.SmokeTest("/login", "import", (200, 404), 5)
 
 
 @pytest.mark.parametrize("step", ["lock", "build", "live"])
@@ -302,7 +314,10 @@ def test_two_spellings_of_a_path_are_one(written: str, path: str) -> None:
             [{"name": "a", "schedule": "*/5 0-6 1,15 JAN mon", "command": "flask a"}],
             (Cron("a", "*/5 0-6 1,15 JAN mon", "flask a"),),
         ),
+        ("env", {"A": "\udcff", "B": "x" * (131072 - len("B=") - 1)}, {"A": "\udcff", "B": "x" * (131072 - len("B=") - 1)}),
+        ("url", "https://club.example.edu:1/", "https://club.example.edu:1/"),
         ("urls", "https://club.example.edu", ("https://club.example.edu/",)),
+        ("urls", "https://club.example.edu/", ("https://club.example.edu/",)),
         ("whole_web_space", "yes", True),
         ("whole_web_space", "false", False),
         ("whole_web_space", True, True),
@@ -319,6 +334,10 @@ def test_what_a_user_means_is_understood(key: str, written: Any, value: object) 
         ({"SECRET-KEY": "hunter22"}, "ocf_flask_env has the name 'SECRET-KEY': a variable has letters, digits and _, no digit first."),
         ({"SECRET_KEY": ["hunter22"]}, "ocf_flask_env.SECRET_KEY is not text. Write it in quotes, as in SECRET_KEY: '...'"),
         ({"SECRET_KEY": "hunter22\0"}, "ocf_flask_env.SECRET_KEY is not text."),
+        ({"OCF_FLASK_KEY": "hunter22"}, "ocf_flask_env has the name OCF_FLASK_KEY: those that begin with OCF_FLASK_ are the deploy's own."),
+        ({"SECRET_KEY": "hunter22\ud800"}, "ocf_flask_env.SECRET_KEY is not text."),
+        # The kernel's limit, with the name and the byte that ends it (execve(2), MAX_ARG_STRLEN).
+        ({"LONG": "x" * (131072 - len("LONG="))}, "ocf_flask_env.LONG is longer than 131072 bytes. Put it into a file, and name that."),
     ],
 )
 def test_what_is_wrong_with_the_environment_is_said_without_its_values(env: Any, message: str) -> None:
