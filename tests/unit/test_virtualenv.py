@@ -18,6 +18,7 @@ import pytest
 
 from ocf_flask import pythons, virtualenv
 from ocf_flask.errors import SiteError, StepTimeout
+from ocf_flask.site import Kit
 
 ROOT = Path(__file__).parents[2]
 PIP = (ROOT / "roles" / "ocf_flask" / "files" / "pip.py").read_text()
@@ -480,3 +481,22 @@ def test_the_password_of_an_index_stands_on_no_command_line(
     assert "localhost" in caught.value.detail or "No matching distribution" in caught.value.detail
     assert "hunter2" not in caught.value.detail
     assert len(commands) >= 2 and not any("hunter2" in command for command in commands)
+
+
+def test_the_stand_in_for_pip_runs_the_one_that_came_with_its_python(tmp_path: Path, kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian's may be older than another Python on the machine takes."""
+    stand_in: dict[str, Any] = {"__name__": "pip"}
+    exec(compile(kit.pip, "pip.py", "exec"), stand_in)
+    made = {}
+    for place in ("configured", "python/ensurepip/_bundled", "debian"):
+        made[place] = tmp_path / place / "pip-24.0-py3-none-any.whl"
+        made[place].parent.mkdir(parents=True)
+        made[place].touch()
+    stand_in["DEBIAN"] = str(tmp_path / "debian")
+    monkeypatch.setattr("sysconfig.get_config_var", {"WHEEL_PKG_DIR": str(tmp_path / "configured")}.get)
+    monkeypatch.setattr("sysconfig.get_path", {"stdlib": str(tmp_path / "python")}.get)
+    found = []
+    while wheel := stand_in["bundled"]():
+        found.append(wheel)
+        os.remove(wheel)
+    assert found == [str(one) for one in made.values()]

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import sysconfig
 
+DEBIAN = "/usr/share/python-wheels"
+
 
 def bundled():
     """The wheel of pip that Python (ensurepip) or Debian (python3-pip-whl) brings; None without either.
@@ -21,7 +23,7 @@ def bundled():
     directories = [
         sysconfig.get_config_var("WHEEL_PKG_DIR"),
         os.path.join(sysconfig.get_path("stdlib"), "ensurepip", "_bundled"),
-        "/usr/share/python-wheels",
+        DEBIAN,
     ]
     for directory in filter(None, directories):
         wheels = sorted(glob.glob(os.path.join(directory, "pip-*.whl")))
