@@ -57,7 +57,7 @@ sanity: ## Run ansible-test's sanity tests on the built collection
 coverage: ## Measure which lines and branches of the engine, the modules and the runtime the unit tests reach
 	@tools/venv .venv-test requirements-test.txt
 	@rm -rf build/coverage && mkdir -p -m 777 build/coverage
-	@PATH=$(CURDIR)/.venv-test/bin:$$PATH coverage run -m pytest tests/unit
+	@PATH=$(CURDIR)/.venv-test/bin:$$PATH coverage run -m pytest tests/unit --numprocesses=auto --dist=loadfile
 	@.venv-test/bin/coverage combine --quiet && .venv-test/bin/coverage report
 
 fuzz: ## Send the runtime a million malformed requests: make fuzz [ARGS=LIBFUZZER OPTIONS]
@@ -71,7 +71,7 @@ release: ## Build the collection's archive, install it into an empty place and d
 
 faults: ## Let something go wrong at every point of every verb, for hours, or at some: make faults [points=10]
 	@tools/venv .venv-test requirements-test.txt
-	@OCF_FLASK_FAULTS=$(or $(points),all) .venv-test/bin/pytest tests/unit/test_faults.py
+	@OCF_FLASK_FAULTS=$(or $(points),all) .venv-test/bin/pytest tests/unit/test_faults.py --numprocesses=auto --dist=worksteal
 
 demo: ## Show a site in a real Apache, in a container, at a local URL
 	@tools/venv .venv-test requirements-test.txt

@@ -133,6 +133,10 @@ def test_equal_headers_are_kept_and_other_scripts_arrive_as_utf_8(site: Site) ->
     assert "The header X-U is not Latin-1" in answer.errors
 
 
+def test_a_reason_in_another_script_does_not_fail_the_answer() -> None:
+    assert runtime.checked_status("404 Nicht gefunden \u4e2d") == "404 Nicht gefunden ?"
+
+
 def test_headers_that_apache_would_take_for_its_own_are_dropped(site: Site) -> None:
     answer = site.ask("/dropped-headers")
     assert (answer.status, answer.body) == (200, b"kept")

@@ -102,6 +102,7 @@ def test_a_name_that_yaml_reads_as_a_number_is_to_be_quoted() -> None:
         ("python", "2.7", "it takes a version such as 3.11"),
         ("python", "pypy3", "or an interpreter's absolute path."),
         ("python", "bin/python3", "or an interpreter's absolute path."),
+        ("python", "/usr/bin/python 3", "or an interpreter's absolute path."),
         ("python", True, "it takes text."),
         ("server", "gunicorn", "it is one of builtin, flup6, flup."),
         ("server", ["flup"], "it is one of builtin, flup6, flup."),
@@ -365,6 +366,25 @@ def test_the_environment_is_neither_recorded_nor_shown() -> None:
 def test_a_source_is_a_directory_or_a_repository(source: str, is_managed: bool, is_repository: bool) -> None:
     found = read(source=source)
     assert (found.is_managed, found.is_repository) == (is_managed, is_repository)
+
+
+def test_a_password_in_what_was_meant_for_a_url_is_not_shown() -> None:
+    message = refusal(source="https:/alice:hunter22@example.edu/flasky x")
+    assert message.startswith("ocf_flask_source is 'https:/example.edu/flasky x': it takes a directory") and "hunter22" not in message
+    assert refusal(source=5).startswith("ocf_flask_source is 5: it takes a directory")
+
+
+@pytest.mark.parametrize(
+    ("source", "recorded"),
+    [
+        ("https://alice:hunter22@example.edu/flasky", "https://example.edu/flasky"),
+        ("https://hunter22@example.edu/flasky", "https://example.edu/flasky"),
+        ("ssh://git:hunter22@example.edu/flasky", "ssh://git@example.edu/flasky"),
+        ("git@example.edu:flasky", "git@example.edu:flasky"),
+    ],
+)
+def test_what_is_recorded_of_a_source_has_no_password(source: str, recorded: str) -> None:
+    assert read(source=source).recorded()["source"] == recorded
 
 
 def test_an_entry_goes_before_the_variables() -> None:
