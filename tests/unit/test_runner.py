@@ -37,7 +37,7 @@ def test_what_the_survey_leaves_as_it_is_are_the_defaults() -> None:
 def test_the_execution_environment_has_what_the_checkout_is_tested_with() -> None:
     wanted = yaml.safe_load((ROOT / "docs/execution-environment.yml").read_text())["dependencies"]
     pinned = (ROOT / "requirements.txt").read_text() + (ROOT / "requirements-test.txt").read_text()
-    for package in (wanted["ansible_core"]["package_pip"], wanted["ansible_runner"]["package_pip"]):
+    for package in (wanted["ansible_core"]["package_pip"], wanted["ansible_runner"]["package_pip"], *wanted["python"]):
         assert f"{package};" in pinned or f"{package}\n" in pinned, package
 
 
