@@ -124,7 +124,11 @@ def test_the_old_virtualenv_makes_way_after_an_hour(handmade: local_site.Site, m
 def test_the_old_virtualenv_stays_while_a_process_uses_it(handmade: local_site.Site, monkeypatch: pytest.MonkeyPatch) -> None:
     handmade.deployed()
     monkeypatch.setattr(aside, "PROCESS_LIFETIME", -1)
-    with subprocess.Popen(["venv/bin/python", "-c", "input()"], cwd=handmade.web, stdin=subprocess.PIPE) as process:
+    started = subprocess.Popen(
+        ["venv/bin/python", "-c", "print(flush=True); input()"], cwd=handmade.web, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with started as process:
+        assert process.stdout and process.stdout.readline()
         assert aside.users(places_of(handmade)) == [process.pid]
         assert handmade.deploy().state == "unchanged"
         process.communicate(b"\n")
