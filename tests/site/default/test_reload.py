@@ -260,7 +260,7 @@ def test_a_directive_that_the_server_does_not_take_is_undone_and_named(site: Sit
         failed = site.deploy(roles_path=roles)
         undone = time.monotonic()
         time.sleep(1)
-    assert failed.returncode == 2 and "with 500 since the switch, so the switch was undone" in failed.output
+    assert failed.returncode == 2 and "with 500 since the switch, so the switch was undone" in failed.output, failed.output
     assert f"does not take {site.directory}/.htaccess with what is new in it:" in failed.output
     assert "NoSuchDirective on" in failed.output
     assert (site.read(".htaccess"), site.read("run.fcgi")) == before
