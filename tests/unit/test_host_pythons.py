@@ -7,23 +7,26 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from ocf_flask import pythons
+from ocf_flask.errors import SettingError
 from test_repository import ROOT
+from test_virtualenv import ENV
 
 VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 
 
 def interpreter(version: str) -> str:
-    """A Python of that version which runs; the test is skipped without one."""
-    found = [Path(directory, f"python{version}") for directory in os.environ["PATH"].split(":")]
-    found += sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}"))
-    for path in found:
-        asked = [path, "-c", "import ensurepip, sys; print('%d.%d' % sys.version_info[:2])"]
-        if path.exists() and subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() == version:
-            return str(path)
+    """A Python of that version which runs and has a pip; the test is skipped without one."""
+    folders = [*os.environ["PATH"].split(":"), *map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin"))]
+    with suppress(SettingError):
+        path = pythons.find(version, env={**ENV, "PATH": ":".join(folders)}).path
+        if subprocess.run([path, "-c", "import ensurepip"], capture_output=True, check=False).returncode == 0:
+            return path
     pytest.skip(f"there is no Python {version} here")
 
 
