@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,24 +22,20 @@ TEMPLATES = ROOT / "roles/ocf_flask/templates"
 MANAGED = "{{ ansible_managed | comment }}"
 
 
-@pytest.fixture(scope="session")
-def make_sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Site]]:
-    """Makes sites that live until the end of the run."""
-    sites: list[Site] = []
+def _make_sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Site]]:
+    with ExitStack() as stack:
 
-    def make(source: str, **settings: str) -> Site:
-        sites.append(Site(tmp_path_factory.mktemp("s"), source, **settings))
-        return sites[-1]
+        def make(source: str, **settings: str) -> Site:
+            site = Site(tmp_path_factory.mktemp("s"), source, **settings)
+            stack.callback(site.stop)
+            return site
 
-    yield make
-    for site in sites:
-        site.stop()
+        yield make
 
 
-@pytest.fixture
-def make_site(tmp_path: Path, make_sites: Callable[..., Site]) -> Callable[..., Site]:
-    """Makes a site that is not yet started."""
-    return make_sites
+# Both make sites that are not yet started: for the tests of a module, and for one test.
+make_sites = pytest.fixture(scope="module", name="make_sites")(_make_sites)
+make_site = pytest.fixture(name="make_site")(_make_sites)
 
 
 @pytest.fixture(scope="session", name="wheels")
