@@ -185,6 +185,7 @@ sites:
       reached: ""
       changes: {directory: [made], htaccess: [our lines written]}
       notes: []
+      cause: ""
       error: ""
       detail: ""
       advice: ""

@@ -110,6 +110,7 @@ sites:
       log: "2026-11-24 03:51:00 +0000 [71] 20261124-034512 GET /: hello"
       errors: "2026-11-24 03:50:11 +0000 ZeroDivisionError: division by zero"
       notes: []
+      cause: ""
       error: ""
       detail: ""
       advice: ""

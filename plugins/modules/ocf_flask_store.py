@@ -71,6 +71,7 @@ prepared:
       packages: {flask: 3.1.3, flask-login: 0.6.3}
       sites: 12
       owner: ""
+      cause: ""
       error: ""
       detail: ""
       advice: ""

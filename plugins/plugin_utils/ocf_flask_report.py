@@ -72,16 +72,9 @@ def page(parts: Sequence[Mapping[str, Any]]) -> str:
 
 def _causes(sites: Sequence[Mapping[str, Any]]) -> str:
     """What several sites failed for, the most frequent first: on upgrade day a few causes have hundreds of sites."""
-    counted = Counter(_cause(one) for one in sites if _cause(one))
+    counted = Counter(str(one["cause"]) for one in sites if one.get("cause"))
     rows = [f'<tr><td class="number">{number}</td><td>{escape(cause)}</td></tr>' for cause, number in counted.most_common() if number > 1]
     return "<h2>What several have in common</h2>\n<table>{}\n</table>\n".format("\n".join(rows)) if rows else ""
-
-
-def _cause(site: Mapping[str, Any]) -> str:
-    """Why a site failed, or its test, in one line: of a traceback the end, where the error stands."""
-    first = str(site.get("error") or site.get("problem") or "").split("\n", maxsplit=1)[0]
-    last = next((line.strip() for line in reversed(str(site.get("detail") or "").split("\n")) if line.strip()), "")
-    return f"{first} {last}".strip() if first.endswith(":") else first
 
 
 def _section(part: Mapping[str, Any]) -> str:
@@ -112,7 +105,7 @@ def _row(site: Mapping[str, Any]) -> str:
 
 def _said(site: Mapping[str, Any]) -> str:
     """What there is to say of a site: the first line, and the rest to be opened."""
-    first = _cause(site)
+    first = str(site.get("cause") or "")
     more = str(site.get("error") or site.get("problem") or "").split("\n")[1:]
     rest = [*more, *str(site.get("detail") or "").split("\n"), *str(site.get("advice") or "").split("\n")]
     if not first:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ocf_flask import report
+from ocf_flask import report, words
 from ocf_flask.outcome import DEPLOYED, FAILED, UNCHANGED, WOULD_CHANGE, Outcome
 
 AGAIN = "make deploy site={name}"
@@ -114,11 +114,11 @@ def test_what_a_terminal_would_act_on_is_not_let_through(char: str) -> None:
 
 
 def test_a_line_end_of_windows_is_a_line_end() -> None:
-    assert report.printable("a\r\nb") == "a\nb"
+    assert words.printable("a\r\nb") == "a\nb"
 
 
 def test_other_languages_are_let_through() -> None:
-    assert report.printable("Zażółć 日本語\n\tπ 🐍") == "Zażółć 日本語\n\tπ 🐍"
+    assert words.printable("Zażółć 日本語\n\tπ 🐍") == "Zażółć 日本語\n\tπ 🐍"
 
 
 @pytest.mark.parametrize(

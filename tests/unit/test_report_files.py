@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import ocf_flask_report as files
+from ocf_flask.outcome import Outcome
+from ocf_flask.status import Status
 
-GOOD = {
-    "name": "flasky", "owner": "alice", "state": "deployed", "changed": True, "url": "https://www.example.edu/~alice/flasky/",
-    "python": "3.11.2", "seconds": 1.234, "changes": {"code": ["a.py changed"], "packages": []}, "notes": ["Mind this"],
-    "error": "", "detail": "", "advice": "",
-}  # fmt: skip
-BAD = {
-    **GOOD,
-    "name": "shop",
-    "owner": "bob",
-    "state": "failed",
-    "changed": False,
-    "error": "It does not start:\nmore",
-    "detail": "Traceback",
-}
+DEPLOYED = Outcome(
+    "flasky", owner="alice", state="deployed", url="https://www.example.edu/~alice/flasky/", python="3.11.2", seconds=1.234,
+    changes={"code": ["a.py changed"], "packages": []}, notes=["Mind this"],
+)  # fmt: skip
+BROKEN = replace(DEPLOYED, name="shop", owner="bob", state="failed", error="It does not start:\nmore", detail="Traceback")
+GOOD, BAD = DEPLOYED.result(), BROKEN.result()
 HOSTILE = (
     "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "'; DROP", "{{ lookup('pipe', 'id') }}", "\x1b[2J", "=1+1", "\udce9",
     "javascript:alert(1)", "https://x/\" onmouseover=\"alert(1)",
@@ -63,8 +58,9 @@ def test_a_run_gives_a_page_json_and_a_file_to_try_again(tmp_path: Path) -> None
 
 def test_what_several_sites_failed_for_is_counted(tmp_path: Path) -> None:
     lacking = "Traceback (most recent call last):\n  File ...\nModuleNotFoundError: No module named 'markdown'\n"
-    alike = [{**BAD, "name": f"site{number}", "detail": lacking} for number in range(3)]
-    written(tmp_path, GOOD, *alike, BAD, {**BAD, "name": "other", "state": "deployed", "error": "", "problem": "It answers 500"})
+    alike = [replace(BROKEN, name=f"site{number}", detail=lacking).result() for number in range(3)]
+    dead = Status("other", owner="bob", state="deployed", problem="It answers 500").result()
+    written(tmp_path, GOOD, *alike, BAD, dead)
     texts = [text for text in Tags((tmp_path / "report.html").read_text()).texts if text]
     place = texts.index("What several have in common")
     assert texts[place + 1 : place + 4] == ["3", "It does not start: ModuleNotFoundError: No module named 'markdown'", "deploy on web1"]
@@ -81,7 +77,7 @@ def test_the_hosts_of_a_play_share_a_page(tmp_path: Path) -> None:
 
 
 def test_what_a_site_says_is_only_text(tmp_path: Path) -> None:
-    keys = ("name", "owner", "state", "url", "python", "error", "detail", "advice")
+    keys = ("name", "owner", "state", "url", "python", "cause", "error", "detail", "advice")
     sites = [{**BAD, key: hostile} for hostile in HOSTILE for key in keys]
     sites += [{**GOOD, "changes": {"code": [hostile]}, "notes": [hostile], "problem": hostile} for hostile in HOSTILE]
     written(tmp_path, *sites)

@@ -62,6 +62,12 @@ def test_a_site_that_broke_since_is_shown_with_its_traceback(site: Site) -> None
     assert "Test now    FAILED" in said and "flaskyapplication.py" in said.partition("FAILED")[2]
 
 
+def test_of_several_what_ails_one_is_a_line_with_the_reason() -> None:
+    broken = replace(SHOWN, problem="The app could not be imported:\nTraceback (most recent call last):\nKeyError: 'TOKEN'\n")
+    assert "flasky of alice: The app could not be imported: KeyError: 'TOKEN'" in status_report.status([SHOWN, broken], AGAIN).splitlines()
+    assert (SHOWN.cause(), broken.result()["cause"]) == ("", "The app could not be imported: KeyError: 'TOKEN'")
+
+
 def test_the_test_is_the_one_that_the_release_was_deployed_with(site: Site) -> None:
     site.write("flaskyapplication.py", APP.format("x").replace('"/"', '"/login"'))
     site.deployed(smoke_test={"path": "/login"})

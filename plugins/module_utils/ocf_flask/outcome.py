@@ -6,10 +6,11 @@ import errno
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 from .errors import AccountDisabled, SiteError
+from .words import in_a_line
 
 UNCHANGED, WOULD_CHANGE, FAILED, SKIPPED = "unchanged", "would change", "failed", "skipped"
 # What a verb has done, by its name.
@@ -64,6 +65,14 @@ class Record:
 
     def _take_down(self, error: SiteError) -> None:
         self.fail(error.message, error.detail, error.advice)
+
+    def cause(self) -> str:
+        """Why it failed or was skipped, in one line; empty when it was not."""
+        return in_a_line(self.error, self.detail)
+
+    def result(self) -> dict[str, Any]:
+        """What a module returns of it."""
+        return {**asdict(self), "cause": self.cause()}
 
     def is_sound(self) -> bool:
         """Whether each field has what it should: the record comes from a process of the site's owner."""
@@ -148,6 +157,9 @@ class Outcome(Record):
     @property
     def changed(self) -> bool:
         return self.state not in (UNCHANGED, *Record.states)
+
+    def result(self) -> dict[str, Any]:
+        return {**{key: value for key, value in super().result().items() if key != "diff"}, "changed": self.changed}
 
     def is_sound(self) -> bool:
         return (

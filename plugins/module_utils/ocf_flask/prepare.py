@@ -23,6 +23,7 @@ from .errors import SettingError, SiteError
 from .lock import locked
 from .outcome import FAILED, SKIPPED, UNCHANGED, WOULD_CHANGE, Record
 from .run import Run, select
+from .words import printable
 
 __all__ = ["Run", "SettingError", "prepare", "result"]
 
@@ -348,7 +349,7 @@ def _keep_wheels(directory: Path) -> None:
 def result(found: Sequence[Prepared], *, check: bool) -> dict[str, Any]:
     """What the module returns."""
     failed = [one for one in found if one.state == FAILED]
-    answer = {"changed": any(one.state in (MADE, WOULD_CHANGE) for one in found), "prepared": [asdict(one) for one in found]}
+    answer = {"changed": any(one.state in (MADE, WOULD_CHANGE) for one in found), "prepared": [one.result() for one in found]}
     if not failed:
         return {**answer, "report": _lines(found, check=check)}
     return {**answer, "failed": True, "msg": "\n\n".join(report.failure(one, f"{one.name} is not in the store.") for one in failed)}
@@ -357,10 +358,10 @@ def result(found: Sequence[Prepared], *, check: bool) -> dict[str, Any]:
 def _lines(found: Sequence[Prepared], *, check: bool) -> str:
     rows = [(one.name, one.python, str(one.sites or ""), one.state, _gist(one)) for one in found]
     heading = "The sites' shared store" + (" (check mode: nothing was made)." if check else " is ready.")
-    return report.printable("\n".join([heading, "", *report.table(("packages", "Python", "sites", "result", ""), rows)]))
+    return printable("\n".join([heading, "", *report.table(("packages", "Python", "sites", "result", ""), rows)]))
 
 
 def _gist(one: Prepared) -> str:
     if one.state in (LEFT, SKIPPED):
-        return report.reason(one)
+        return one.cause()
     return f"{len(one.packages)} packages" if one.name != _UV else one.packages.get(_UV, "")

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable
 
-from . import report
 from .outcome import FAILED, Record
 
 
@@ -23,7 +22,7 @@ def writer(path: str) -> Callable[[Record, int], None]:
     def tell(record: Record, total: int) -> None:
         line = {"site": record.name, "owner": record.owner, "total": total}
         if record.state == FAILED:
-            line["failed"] = report.reason(record)[:500]
+            line["failed"] = record.cause()[:500]
         os.write(descriptor, json.dumps(line).encode() + b"\n")
 
     return tell

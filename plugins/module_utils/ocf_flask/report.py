@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textwrap import indent
 
 from .outcome import DONE, FAILED, SKIPPED, UNCHANGED, WOULD_CHANGE, Outcome, Record
-from .words import some
+from .words import printable, some
 
 _PARTS = {
     "takeover": "Taken over",
@@ -48,7 +48,7 @@ def _overview(outcomes: Sequence[Outcome]) -> str:
 def _gist(outcome: Outcome) -> str:
     """What a staff member wants to read of a site, in one line."""
     if outcome.state in Record.states:
-        return reason(outcome)
+        return outcome.cause()
     packages = outcome.changes.get("packages", [])
     return some([*outcome.changes.get("virtualenv", []), *packages, *outcome.changes.get("code", [])], _SHOWN)
 
@@ -60,22 +60,9 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
 
 
-def reason(record: Record) -> str:
-    """Why a site failed, in one line."""
-    first, *_ = printable(record.error).split("\n")
-    last = next((line.strip() for line in reversed(printable(record.detail).split("\n")) if line.strip()), "")
-    return f"{first}{f' {last}' if first.endswith(':') else ''}"
-
-
 def cause(record: Record) -> str:
     """A failed site in one line."""
-    return f"{printable(record.name)}: {reason(record)}"
-
-
-def printable(text: str) -> str:
-    """Without what a terminal would act on: the text may come from an application."""
-    lines = text.replace("\r\n", "\n")
-    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in lines)
+    return f"{printable(record.name)}: {record.cause()}"
 
 
 def _one(outcome: Outcome, again: str) -> str:

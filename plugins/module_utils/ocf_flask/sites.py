@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -288,10 +288,9 @@ _LOAD: dict[str, Callable[[], object]] = {
 
 def result(outcomes: Sequence[Outcome], again: str) -> dict[str, Any]:
     """What the module returns; ``again`` as for `report.lines`."""
-    sites = [{**{key: value for key, value in asdict(one).items() if key != "diff"}, "changed": one.changed} for one in outcomes]
     return {
         "changed": any(outcome.changed for outcome in outcomes),
-        "sites": sites,
+        "sites": [one.result() for one in outcomes],
         "report": report.lines(outcomes, again),
         "diff": [difference for outcome in outcomes for difference in outcome.diff],
         **failures(outcomes),

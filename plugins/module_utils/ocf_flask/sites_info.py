@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from . import settings, status, status_report
@@ -29,4 +28,4 @@ def looking(*, test: bool, log_lines: int) -> Verb[status.Status]:
 def result(found: Sequence[status.Status], again: str, *, logs: bool) -> dict[str, Any]:
     """What the module returns; ``logs``: the report is about the sites' logs. ``again`` as for `report.lines`."""
     text = status_report.logs(found) if logs else status_report.status(found, again)
-    return {"changed": False, "sites": [asdict(one) for one in found], "report": text, **failures(found)}
+    return {"changed": False, "sites": [one.result() for one in found], "report": text, **failures(found)}

@@ -14,6 +14,7 @@ from . import archives, files, permissions, places, process, recorded, release, 
 from .errors import SettingError, SiteError
 from .outcome import Record, are_texts, is_test
 from .site import owner_of
+from .words import in_a_line
 
 DEPLOYED, ABSENT, FOREIGN = "deployed", "not deployed", "not by ocf_flask"
 # The runtime's own files (`Log` in ocf_flask_runtime.py), the older one first.
@@ -65,6 +66,10 @@ class Status(Record):
     notes: list[str] = field(default_factory=list)
     taken_over: str = ""
     urls: list[str] = field(default_factory=list)
+
+    def cause(self) -> str:
+        problem, _, detail = self.problem.partition("\n")
+        return super().cause() or in_a_line(problem, detail)
 
     def is_sound(self) -> bool:
         return (

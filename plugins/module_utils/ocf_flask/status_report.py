@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from textwrap import indent
 
 from .outcome import Record
-from .report import cause, failure, printable, table
+from .report import cause, failure, table
 from .status import ABSENT, DEPLOYED, FOREIGN, Status
-from .words import ago, some
+from .words import ago, printable, some
 
 _HEADINGS = ("site", "owner", "state", "Python", "Flask", "deployed", "disk", "test")
 # Of the earlier releases, as many are named.
@@ -67,7 +67,7 @@ def _row(site: Status) -> tuple[str, ...]:
 def _remarks(site: Status) -> list[str]:
     if site.state in Record.states:
         return [cause(site)]
-    return [f"{site.name} of {site.owner}: {remark}" for remark in (*site.problem.splitlines()[:1], *site.notes)]
+    return [f"{site.name} of {site.owner}: {remark}" for remark in (*filter(None, [site.cause()]), *site.notes)]
 
 
 def _advice(site: Status, again: str) -> list[str]:

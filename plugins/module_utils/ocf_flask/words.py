@@ -15,6 +15,19 @@ def some(names: Sequence[str], shown: int = 3) -> str:
     return ", ".join(names[:shown]) + more
 
 
+def printable(text: str) -> str:
+    """Without what a terminal would act on: the text may come from an application."""
+    lines = text.replace("\r\n", "\n")
+    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in lines)
+
+
+def in_a_line(text: str, detail: str) -> str:
+    """The text's first line; where that announces the detail, also its last: of a traceback the end says what is wrong."""
+    first, *_ = printable(text).split("\n")
+    last = next((line.strip() for line in reversed(printable(detail).split("\n")) if line.strip()), "")
+    return f"{first}{f' {last}' if first.endswith(':') else ''}"
+
+
 def ago(moment: str) -> str:
     """How long ago a moment of a record is: ``3 days ago``; empty for one that cannot be read."""
     try:
