@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import base64
 import gc
 import importlib.util
-import json
 import os
 import sys
 import tempfile
@@ -103,12 +101,7 @@ class ActionModule(ActionBase):
     def _carry_out(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Run the module; once more with what it lacks of the directories on this machine that sites are deployed from."""
         source = _beside("ocf_flask_source")
-        arguments["variables"], environments = _conceal(arguments["variables"])
-        if "kit" in arguments and environments:
-            arguments["environments"] = environments
-        arguments["variables"], credentials = source.without_credentials(arguments["variables"])
-        if credentials and not self._is_about_store:
-            arguments["credentials"] = credentials
+        arguments["variables"], arguments["secrets"] = _beside("ocf_flask_secrets").conceal(arguments["variables"])
         if arguments.get("verb", "deploy") in ("deploy", "upgrade") and "kit" in arguments:
             names = source.directories(arguments["variables"], arguments.get("site", ""), arguments.get("owner", ""))
             if names:
@@ -190,40 +183,6 @@ class ActionModule(ActionBase):
 def _settings_of_sites(variables: Mapping[str, Any]) -> str:
     """The checkout's directory with a file for each site; no collection or playbook of one's own has it."""
     return os.path.join(variables.get("playbook_dir", ""), os.pardir, "inventory", "sites")
-
-
-def _conceal(variables: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """The variables without the applications' environments, and these as JSON in base64: `environment.put_back` in the engine.
-
-    Ansible's ``no_log`` would blot out each value, ``1`` and ``true`` too, wherever it stands in a result. As one string
-    that stands nowhere else, all of them are hidden, and nothing else is.
-    """
-    env, sites = f"{PREFIX}env", f"{PREFIX}sites"
-    visible = {name: value for name, value in variables.items() if name != env}
-    hidden: dict[str, Any] = {"variables": {}, "sites": {}}
-    if env in variables:
-        hidden["variables"][env] = _plain(variables[env])
-    listed = visible.get(sites)
-    if isinstance(listed, list):
-        hidden["sites"] = {
-            place: {"env": _plain(entry["env"])} for place, entry in enumerate(listed) if isinstance(entry, Mapping) and "env" in entry
-        }
-        visible[sites] = [
-            {key: value for key, value in entry.items() if key != "env"} if place in hidden["sites"] else entry
-            for place, entry in enumerate(listed)
-        ]
-    if not any(hidden.values()):
-        return visible, ""
-    return visible, base64.b64encode(json.dumps(hidden).encode()).decode()
-
-
-def _plain(value: Any) -> Any:
-    """Ansible's own kinds of values, from a vault for example, as JSON has them."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return value if value is None or isinstance(value, (bool, int, float)) else str(value)
 
 
 def _beside(name: str) -> Any:

@@ -112,12 +112,8 @@ options:
     description: The path of an archive with the contents of those files that this machine lacks. The action plugin sends it.
     type: path
     default: ""
-  environments:
-    description: The environment variables of all applications, apart from the other settings, encoded. The action plugin makes it.
-    type: str
-    default: ""
-  credentials:
-    description: The URLs of repositories with their credentials, encoded. The action plugin makes it.
+  secrets:
+    description: What no output may show of O(variables), with the settings that it is part of, encoded. The action plugin makes it.
     type: str
     default: ""
   uv:
@@ -239,8 +235,7 @@ def main() -> None:
             "kit": {"type": "dict", "required": True, "options": {name: {"type": "str", "required": True} for name in KIT}},
             "sources": {"type": "dict", "default": {}},
             "archive": {"type": "path", "default": ""},
-            "credentials": {"type": "str", "default": "", "no_log": True},
-            "environments": {"type": "str", "default": "", "no_log": True},
+            "secrets": {"type": "str", "default": "", "no_log": True},
             "uv": {"type": "list", "elements": "str", "default": []},
             "again": {"type": "str", "default": "ansible-playbook playbooks/{verb}.yml -e site={name}"},
             "lasting": {"type": "str", "default": "inventory/sites/{name}.yml"},
@@ -249,7 +244,7 @@ def main() -> None:
     )
     given = module.params
     kit = engine.Kit(**given["kit"], uv=tuple(given["uv"]), again=given["again"], lasting=given["lasting"])
-    variables = engine.with_credentials(engine.put_back(given["variables"], given["environments"]), given["credentials"])
+    variables = engine.put_back(given["variables"], given["secrets"])
     run = engine.Run(variables, given["site"], given["owner"], given["elsewhere"], given["only"])
     try:
         brought = engine.brought(given["sources"], given["archive"])

@@ -17,6 +17,10 @@ options:
     description: All variables whose names begin with C(ocf_flask_), by full name. They are the settings of each site.
     type: dict
     required: true
+  secrets:
+    description: What no output may show of O(variables), with the settings that it is part of, encoded. The action plugin makes it.
+    type: str
+    default: ""
   site:
     description: The name of the one site to look at; empty for all that C(ocf_flask_sites) lists.
     type: str
@@ -142,6 +146,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "variables": {"type": "dict", "required": True},
+            "secrets": {"type": "str", "default": "", "no_log": True},
             "site": {"type": "str", "default": ""},
             "owner": {"type": "str", "default": ""},
             "elsewhere": {"type": "list", "elements": "str", "default": []},
@@ -155,7 +160,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    run = engine.Run(given["variables"], given["site"], given["owner"], given["elsewhere"], given["only"])
+    run = engine.Run(
+        engine.put_back(given["variables"], given["secrets"]), given["site"], given["owner"], given["elsewhere"], given["only"]
+    )
     try:
         found = engine.execute(
             run, engine.looking(test=given["test"], log_lines=max(1, given["log_lines"])), engine.writer(given["progress"])

@@ -19,6 +19,10 @@ options:
     description: All variables whose names begin with C(ocf_flask_), by full name. The action plugin adds them.
     type: dict
     required: true
+  secrets:
+    description: What no output may show of O(variables), with the settings that it is part of, encoded. The action plugin makes it.
+    type: str
+    default: ""
   site:
     description: The name of the one site to prepare for; empty for all that C(ocf_flask_sites) lists.
     type: str
@@ -97,6 +101,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "variables": {"type": "dict", "required": True},
+            "secrets": {"type": "str", "default": "", "no_log": True},
             "site": {"type": "str", "default": ""},
             "owner": {"type": "str", "default": ""},
             "elsewhere": {"type": "list", "elements": "str", "default": []},
@@ -105,7 +110,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    run = engine.Run(given["variables"], given["site"], given["owner"], given["elsewhere"])
+    run = engine.Run(engine.put_back(given["variables"], given["secrets"]), given["site"], given["owner"], given["elsewhere"])
     try:
         found = engine.prepare(run, given["pip"], check=module.check_mode)
     except engine.SettingError as error:

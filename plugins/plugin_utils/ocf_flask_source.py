@@ -6,9 +6,7 @@ those of ``tree`` in the module's package: a file's digest, with `EXECUTABLE` wh
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -29,7 +27,6 @@ SECRETS = re.compile(r"\.env(\.(?!example$|sample$|template$|dist$).+)?")
 # More than any project has: a whole home directory, more likely.
 MOST_FILES, MOST_BYTES = 20_000, 1_000_000_000
 _REPOSITORY = re.compile(r"(https?|ssh|git|file)://.*|[\w.-]+@[\w.-]+:.*")
-_CREDENTIALS = re.compile(r"^(https?://)[^/]*@|^(\w+://[^/:@]*):[^/]*(?=@)")
 _PIECE = 1 << 20
 
 
@@ -107,27 +104,6 @@ def pack(sources: Mapping[str, Mapping[str, Any]], digests: set[str], path: str)
                 if digest in digests and digest not in written and not mark.startswith(LINK):
                     _add(archive, os.path.join(root, name), digest, name)
                     written.add(digest)
-
-
-def without_credentials(variables: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """The variables with URLs that anybody may see, and, encoded, those that were given."""
-    hidden: dict[str, str] = {}
-
-    def plain(value: Any) -> Any:
-        shown = _CREDENTIALS.sub(lambda match: match[1] or match[2], value) if isinstance(value, str) else value
-        if shown != value:
-            hidden[shown] = value
-        return shown
-
-    found = dict(variables)
-    if "ocf_flask_source" in found:
-        found["ocf_flask_source"] = plain(found["ocf_flask_source"])
-    if isinstance(found.get("ocf_flask_sites"), list):
-        found["ocf_flask_sites"] = [
-            {**one, "source": plain(one["source"])} if isinstance(one, Mapping) and "source" in one else one
-            for one in found["ocf_flask_sites"]
-        ]
-    return found, base64.b64encode(json.dumps(hidden).encode()).decode() if hidden else ""
 
 
 class _LeftOut:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
 import sys
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,7 +16,7 @@ from hypothesis import strategies as st
 import test_cron
 from forks import in_child
 from local_site import Site
-from ocf_flask import environment, masking, report, run, sites
+from ocf_flask import masking, report, run, sites
 from ocf_flask.outcome import FAILED, WOULD_CHANGE, Outcome
 
 APP = """\
@@ -97,43 +93,6 @@ def test_only_a_change_of_variables_makes_a_release_and_only_names_are_said(gree
     assert not any(value in repr(one) for one in (changed, dropped) for value in ("hello-1", "hello-2", "value-3"))
     for path in (greeting.private / "releases").glob("*/manifest.json"):
         assert "hello-" not in path.read_text() and "value-3" not in path.read_text()
-
-
-def test_the_variables_travel_apart_and_no_message_shows_them() -> None:
-    hidden = {"variables": {"ocf_flask_env": {"A": "secret-1"}}, "sites": {"1": {"env": {"B": "secret-2"}}}}
-    variables = {"ocf_flask_sites": [{"name": "a"}, {"name": "b"}]}
-    whole = environment.put_back(variables, base64.b64encode(json.dumps(hidden).encode()).decode())
-    assert dict(whole["ocf_flask_env"]) == {"A": "secret-1"} and dict(whole["ocf_flask_sites"][1]["env"]) == {"B": "secret-2"}
-    assert "secret" not in repr(whole) and environment.put_back(variables, "") == variables
-
-
-@pytest.mark.parametrize("listed", ["flasky", 5, {"name": "flasky"}, None])
-def test_a_list_of_sites_that_is_none_is_left_to_be_said(listed: object) -> None:
-    hidden = {"variables": {"ocf_flask_env": {}}, "sites": {}}
-    found = environment.put_back({"ocf_flask_sites": listed}, base64.b64encode(json.dumps(hidden).encode()).decode())
-    assert found["ocf_flask_sites"] == listed
-
-
-def action_plugin() -> ModuleType:
-    path = Path(__file__).parents[2] / "plugins/action/ocf_flask_sites.py"
-    loader = SourceFileLoader("ocf_flask_action", str(path))
-    spec = spec_from_loader(loader.name, loader)
-    assert spec
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
-def test_the_controller_conceals_what_the_module_puts_back() -> None:
-    variables = {
-        "ocf_flask_env": {"A": "secret-1", "N": 1},
-        "ocf_flask_sites": [{"name": "a"}, {"name": "b", "env": {"B": "secret-2"}}],
-        "ocf_flask_app": "shop",
-    }
-    visible, encoded = action_plugin()._conceal(variables)
-    assert visible == {"ocf_flask_sites": [{"name": "a"}, {"name": "b"}], "ocf_flask_app": "shop"} and "secret" not in encoded
-    assert environment.put_back(visible, encoded) == variables
-    assert action_plugin()._conceal({"ocf_flask_app": "shop"}) == ({"ocf_flask_app": "shop"}, "")
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), min_size=masking.SHORTEST, max_size=40))

@@ -11,7 +11,6 @@ import pytest
 
 import ocf_flask_source as controller
 from ocf_flask import tree
-from ocf_flask.revision import with_credentials
 
 
 def fill(directory: Path, *names: str) -> Path:
@@ -120,12 +119,3 @@ def test_only_the_chosen_sites_directories_are_read() -> None:
     assert controller.directories(variables, "a", "") == ["/srv/a"]
     assert controller.directories(variables, "", "bob") == ["~/p"]
     assert controller.directories({"ocf_flask_source": "git@x:y.git"}, "a", "") == []
-
-
-def test_credentials_travel_apart() -> None:
-    secret = "https://alice:hunter22@example.edu/x.git"
-    given = {"ocf_flask_source": secret, "ocf_flask_sites": [{"name": "a", "source": "ssh://git:hunter23@x/y"}, {"name": "b"}]}
-    shown, encoded = controller.without_credentials(given)
-    assert "hunter" not in str(shown) + encoded and shown["ocf_flask_source"] == "https://example.edu/x.git"
-    assert with_credentials(shown, encoded) == given
-    assert controller.without_credentials({"ocf_flask_source": "git@x:y.git"}) == ({"ocf_flask_source": "git@x:y.git"}, "")

@@ -23,9 +23,10 @@ from .errors import SettingError, SiteError
 from .lock import locked
 from .outcome import FAILED, SKIPPED, UNCHANGED, WOULD_CHANGE, Record
 from .run import Run, select
+from .secrets import put_back
 from .words import printable
 
-__all__ = ["Run", "SettingError", "prepare", "result"]
+__all__ = ["Run", "SettingError", "prepare", "put_back", "result"]
 
 MADE, LEFT = "made", "left to the owners"
 # Of each combination, the latest so many builds.

@@ -10,6 +10,8 @@ from typing import Any
 _SHOWN = 200
 # As YAML and Ansible have them.
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+# The action plugin has the same (`ocf_flask_secrets`).
+_CREDENTIALS = re.compile(r"(https?://)[^/\s]*@|(\w+://[^/:@\s]*):[^/\s]*(?=@)")
 # In flask[async,dotenv]>=2,<4,jinja2 only the last comma is between packages.
 _BETWEEN_ITEMS = re.compile(r",(?![^\[]*\])(?!\s*(?:[<>]|[=~!]=))")
 
@@ -22,10 +24,15 @@ def unknown_name(name: str, known: Sequence[str], kind: str) -> str:
     return f"There is no {kind} {name}. These are known: {', '.join(sorted(known))}."
 
 
+def without_credentials(text: str) -> str:
+    """The text with URLs as they can be shown: without passwords and, but for ssh's, names."""
+    return _CREDENTIALS.sub(lambda match: match[1] or match[2], text)
+
+
 def shown(value: object) -> str:
-    """A value for a message, cut where nobody reads on."""
+    """A value for a message, without credentials, cut where nobody reads on."""
     try:
-        text = repr(value)
+        text = without_credentials(repr(value))
     except ValueError:  # A number of thousands of digits.
         text = "a number"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-from .settings import PREFIX
 
 if TYPE_CHECKING:
     from .archive import Archive
@@ -38,24 +34,6 @@ class Brought:
 
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     archive: Archive | None = None
-
-
-def with_credentials(variables: Mapping[str, Any], encoded: str) -> dict[str, Any]:
-    """The variables with the URLs as they were written: their credentials travel apart from them, and are never shown."""
-    if not encoded:
-        return dict(variables)
-    urls: dict[str, str] = json.loads(base64.b64decode(encoded))
-    found = dict(variables)
-    name = f"{PREFIX}source"
-    if name in found:
-        found[name] = urls.get(str(found[name]), found[name])
-    sites = found.get(f"{PREFIX}sites")
-    if isinstance(sites, list):
-        found[f"{PREFIX}sites"] = [
-            {**one, "source": urls.get(str(one["source"]), one["source"])} if isinstance(one, Mapping) and "source" in one else one
-            for one in sites
-        ]
-    return found
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import SettingError
-from .reader import Reader, shown, unknown_name
+from .reader import Reader, shown, unknown_name, without_credentials
 
 PREFIX = "ocf_flask_"
 SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -144,11 +144,6 @@ class Settings:
 KEYS = tuple(one.name for one in fields(Settings) if one.name not in ("name", "own"))
 # Variables of the role that are not a setting of a site.
 RUN_VARIABLES = ("sites",)
-
-
-def without_credentials(source: str) -> str:
-    """A repository's URL as it can be shown; a directory as it is."""
-    return re.sub(r"^(https?://)[^/]*@", r"\1", re.sub(r"^(\w+://[^/:@]*):[^/]*@", r"\1@", source))
 
 
 def unknown(names: Sequence[str]) -> list[str]:

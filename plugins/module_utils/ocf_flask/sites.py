@@ -10,12 +10,12 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from . import explain, observe, places, report, scratch, settings
-from .environment import put_back
 from .errors import SettingError
 from .outcome import DONE, UNCHANGED, WOULD_CHANGE, Outcome, Record, are_texts
 from .progress import writer
-from .revision import Brought, with_credentials
+from .revision import Brought
 from .run import Run, Verb, execute, failures, select
+from .secrets import put_back
 from .site import Kit, Site, open_site
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "refuse_many",
     "result",
     "verb",
-    "with_credentials",
     "writer",
 ]
 

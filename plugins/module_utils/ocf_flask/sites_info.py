@@ -9,8 +9,9 @@ from . import settings, status, status_report
 from .errors import SettingError
 from .progress import writer
 from .run import Run, Verb, execute, failures
+from .secrets import put_back
 
-__all__ = ["Run", "SettingError", "execute", "looking", "result", "writer"]
+__all__ = ["Run", "SettingError", "execute", "looking", "put_back", "result", "writer"]
 
 # Beyond the test request: fork, look, measure the disk use.
 _SLACK = 60
