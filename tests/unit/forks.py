@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -39,3 +40,19 @@ def in_child(work: Callable[[], Any], unprivileged: Path | None = None) -> Any:
     os.waitpid(pid, 0)
     assert "error" not in answer, answer["error"]
     return answer["value"]
+
+
+def is_running(pid: int) -> bool:
+    """Not gone, and not a zombie that waits for whoever inherited it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def ends(pid: int) -> bool:
+    """Whether a process does, within a few seconds."""
+    deadline = time.monotonic() + 5
+    while is_running(pid) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return not is_running(pid)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from forks import in_child
+from forks import ends, in_child, is_running
 from ocf_flask import process
 from ocf_flask.errors import SiteError, StepTimeout
 
@@ -39,21 +39,6 @@ def run(code: str, *arguments: object, seconds: float = 20, **more: Any) -> proc
     return process.run([sys.executable, "-c", code, *map(str, arguments)], seconds=seconds, **options)
 
 
-def is_running(pid: int) -> bool:
-    """Not gone, and not a zombie that waits for whoever inherited it."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def ends(pid: int) -> bool:
-    deadline = time.monotonic() + 5
-    while is_running(pid) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return not is_running(pid)
-
-
 def test_what_a_program_prints_and_returns() -> None:
     completed = run("import sys; print('out', flush=True); print('err', file=sys.stderr); sys.exit(3)")
     assert completed == process.Completed(3, "out\nerr\n")
@@ -78,6 +63,12 @@ def test_of_much_output_the_end_is_kept() -> None:
     assert len(completed.output) == process.KEPT_OUTPUT
 
 
+def test_the_end_of_the_output_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    follow = process.Output._follow
+    monkeypatch.setattr(process.Output, "_follow", lambda output: (time.sleep(0.3), follow(output)))
+    assert run("print('late')").output == "late\n"
+
+
 def test_much_output_takes_no_space_on_a_disk() -> None:
     code = (
         "import os, stat; os.write(1, bytes(1 << 27)); print(stat.S_ISFIFO(os.fstat(1).st_mode), os.fstat(2).st_ino == os.fstat(1).st_ino)"
@@ -90,9 +81,11 @@ def test_output_that_is_no_text_is_shown_all_the_same() -> None:
 
 
 def test_a_program_that_is_not_there_is_named() -> None:
+    before = os.listdir("/proc/self/fd")
     with pytest.raises(SiteError) as caught:
         process.run(["/nonexistent/uv"], env={}, cwd=Path("/"), seconds=5, step="Making the virtualenv")
     assert caught.value.message == "Making the virtualenv: /nonexistent/uv cannot be started: No such file or directory."
+    assert os.listdir("/proc/self/fd") == before, "a pipe is left"
 
 
 @pytest.mark.parametrize(("mode", "content", "reason"), [(0o644, "", "Permission denied"), (0o755, "no program", "Exec format error")])

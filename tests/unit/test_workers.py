@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from forks import ends
 from ocf_flask import workers
 
 Work = Callable[[], Mapping[str, Any]]
@@ -229,6 +230,20 @@ def test_what_hangs_delays_a_run_by_one_time_limit_for_each_turn_in_its_slots(tm
             turns, last = turns + 1, end
     # One more where the machine is busy, and they do not end together.
     assert turns in (5, 6)
+
+
+def test_what_a_worker_started_ends_with_it_when_it_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_UNDOING", 0.1)
+
+    def work() -> Mapping[str, Any]:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        pid = os.fork()
+        if pid:
+            (tmp_path / "pid").write_text(str(pid))
+        return hang()
+
+    assert isinstance(one(work, 0.5), str)
+    assert ends(int((tmp_path / "pid").read_text()))
 
 
 def test_one_that_not_even_a_signal_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
