@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from local_site import APP, Site
-from ocf_flask import status, status_report, words
+from ocf_flask import status, status_report
 from ocf_flask.status import Status
 
 AGAIN = "make {verb} site={name}"
@@ -182,19 +182,25 @@ def test_a_releases_age_is_said_in_words() -> None:
     then = datetime.now(timezone.utc) - timedelta(hours=50)
     said = status_report.status([replace(SHOWN, deployed=then.strftime("%Y-%m-%d %H:%M:%S UTC"))], AGAIN)
     assert re.search(r"\n  Release     20261124-034512, deployed on \d{4}-\S+ \S+ UTC \(2 days ago\)\n", said)
-    assert [
-        words.ago((datetime.now(timezone.utc) - timedelta(seconds=one)).strftime("%Y-%m-%d %H:%M:%S UTC")) for one in (5, 70, 7300)
-    ] == [
-        "just now",
-        "1 minute ago",
-        "2 hours ago",
-    ]
-    assert words.ago("nonsense") == ""
 
 
 def test_a_removed_site_is_said_to_be_in_its_archive() -> None:
     said = status_report.status([Status("flasky", state="not deployed", archives=["flasky-2026-11-24-034512"])], AGAIN)
     assert "It was removed, and is in ~/ocf-flask-removed/flasky-2026-11-24-034512. To have it back: make restore site=flasky" in said
+    assert "It was removed" not in status_report.status([replace(SHOWN, archives=["flasky-2026-11-24-034512"])], AGAIN)
+
+
+def test_what_few_sites_have_is_said_of_these_alone() -> None:
+    said = status_report.status(
+        [replace(SHOWN, urls=["https://club.example.edu/"], taken_over="2026-11-20 10:00:00 UTC", source="main 1234567")], AGAIN
+    )
+    lines = (
+        "  Also at     https://club.example.edu/",
+        "  Taken over  from one made by hand, on 2026-11-20 10:00:00 UTC",
+        "  Code        main 1234567",
+    )
+    assert set(lines) <= set(said.splitlines())
+    assert not any(label in status_report.status([SHOWN], AGAIN) for label in ("Also at", "Taken over", "Code "))
 
 
 def test_several_sites_are_shown_in_a_table_with_what_is_wrong_below() -> None:
@@ -202,7 +208,7 @@ def test_several_sites_are_shown_in_a_table_with_what_is_wrong_below() -> None:
     said = status_report.status([SHOWN, gone, Status("wiki", owner="carol", state="failed", error="No \x1b home.")], AGAIN)
     heading, first, second, third, _, *remarks = said.splitlines()
     assert heading.split() == ["site", "owner", "state", "Python", "Flask", "deployed", "disk", "test"]
-    assert first.startswith("flasky  alice  deployed  3.11.2") and first.endswith("GET / -> 200 in 0.30 s")
+    assert first.startswith("flasky  alice  deployed  3.11.2  ") and "is gone" not in first and first.endswith("GET / -> 200 in 0.30 s")
     assert "3.11.2 is gone" in second and second.endswith("FAILED")
     assert third.split()[:3] == ["wiki", "carol", "failed"]
     assert remarks == ["shop of bob: It hangs.", "shop of bob: Mind this", "wiki: No \N{REPLACEMENT CHARACTER} home."]
