@@ -156,10 +156,14 @@ class ActionModule(ActionBase):
         return remote
 
     def _elsewhere(self, variables: Mapping[str, Any]) -> list[str]:
-        """The names of the sites of the play's other hosts, so that -e site=NAME is no error where there is none."""
+        """The sites of the play's other hosts, each as ``owner/name``: what is asked for of them is no error where there is none."""
         hosts = [host for host in variables.get("ansible_play_hosts_all", []) if host != variables.get("inventory_hostname")]
-        sites = [site for host in hosts for site in variables["hostvars"][host].get(f"{PREFIX}sites") or []]
-        return [str(site["name"]) for site in sites if isinstance(site, Mapping) and "name" in site]
+        theirs = [(variables["hostvars"][host], site) for host in hosts for site in variables["hostvars"][host].get(f"{PREFIX}sites") or []]
+        return [
+            f"{site.get('owner') or given.get(f'{PREFIX}owner') or ''}/{site['name']}"
+            for given, site in theirs
+            if isinstance(site, Mapping) and "name" in site
+        ]
 
     def _from_here(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """What a verb takes from this environment: how to type it again, where settings last, and for those that build, uv if it runs here."""

@@ -32,7 +32,7 @@ options:
     type: str
     default: ""
   elsewhere:
-    description: Names of sites that other hosts of the play have. Asking for one of them is no error on this host.
+    description: The sites that other hosts of the play have, each as C(owner/name). Asking for one of them is no error on this host.
     type: list
     elements: str
     default: []

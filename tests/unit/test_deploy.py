@@ -232,6 +232,26 @@ def test_a_closed_htaccess_is_not_opened_further_than_it_has_to_be(site: Site) -
     assert (site.web / ".htaccess").stat().st_mode & 0o777 == 0o604
 
 
+def test_what_its_owner_writes_while_a_release_is_built_stays(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.deployed()
+    theirs, program = site.web / ".htaccess", b"#!/bin/sh\n# mine\n"
+    build = virtualenv.clone
+
+    def meanwhile(*arguments: Any, **more: Any) -> Any:
+        theirs.write_bytes(b"Header set X-Mine 1\n" + theirs.read_bytes())
+        (site.web / "run.fcgi").write_bytes(program)
+        return build(*arguments, **more)
+
+    monkeypatch.setattr(virtualenv, "clone", meanwhile)
+    site.write("flaskyapplication.py", APP.format("two"))
+    outcome = site.deployed(public=["a.txt"])
+    assert theirs.read_text().startswith("Header set X-Mine 1\n") and "a\\.txt" in theirs.read_text()
+    (copy,) = site.web.glob("run.fcgi.*")
+    assert copy.read_bytes() == program and any(str(copy) in note for note in outcome.notes)
+    monkeypatch.undo()
+    assert site.deploy(public=["a.txt"]).state == "unchanged"
+
+
 def test_old_releases_go_but_none_that_was_live_within_the_hour(site: Site) -> None:
     for text in ("one", "two", "three"):
         site.write("flaskyapplication.py", APP.format(text))

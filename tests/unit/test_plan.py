@@ -39,11 +39,11 @@ LIVE = Manifest(
 )  # fmt: skip
 FRESH = plan.Observed(
     directory_mode=None, starter=True, live=None, live_python=None, installed={}, htaccess=None,
-    run_fcgi=None, run_fcgi_mode=0, run_fcgi_edited=False, expected_run_fcgi=None, links_right=False, permissions=permissions.Found(),
+    run_fcgi=None, run_fcgi_mode=0, expected_run_fcgi=None, links_right=False, permissions=permissions.Found(),
 )  # fmt: skip
 SERVING = plan.Observed(
     directory_mode=0o711, starter=False, live=LIVE, live_python="/usr/bin/python3.11", installed=LIVE.packages, htaccess=b"ours\n",
-    run_fcgi=b"#!", run_fcgi_mode=0o700, run_fcgi_edited=False, expected_run_fcgi=b"#!", links_right=True,
+    run_fcgi=b"#!", run_fcgi_mode=0o700, expected_run_fcgi=b"#!", links_right=True,
     permissions=permissions.Found(),
 )  # fmt: skip
 
@@ -160,7 +160,7 @@ def test_what_differs_is_said_and_a_new_release_made(changed: dict[str, Any], sa
         ({"htaccess": b"theirs\n"}, {"htaccess": ["our lines written"]}),
         ({"permissions": found(".env", 0o644, 0o600)}, {"permissions": ["1 file closed to others (.env)"]}),
         ({"permissions": found("static/a.css", 0o600, 0o644)}, {"permissions": ["1 file opened to the web server (static/a.css)"]}),
-        ({"run_fcgi": b"edited", "run_fcgi_edited": True}, {"run_fcgi": ["restored"]}),
+        ({"run_fcgi": b"edited"}, {"run_fcgi": ["restored"]}),
         ({"run_fcgi_mode": 0o644}, {"run_fcgi": ["restored"]}),
         ({"run_fcgi_mode": 0o775}, {"run_fcgi": ["restored"]}),
         ({"links_right": False}, {"virtualenv": ["the link venv repaired"]}),
@@ -236,6 +236,15 @@ def test_a_release_command_is_run_when_it_is_new_and_not_when_it_is_gone() -> No
     assert (words(found)["settings"], words(found)["command"]) == (["ocf_flask_release_command flask db upgrade"], ["flask db upgrade"])
     live = replace(LIVE, inputs={**INPUTS, "release_command": "flask db upgrade"})
     assert plan.make(WANTED, replace(SERVING, live=live)).empty
+
+
+def test_no_password_of_a_packages_url_is_said() -> None:
+    asked = "shop @ git+https://u:hunter2@git.example.edu/shop"
+    inputs = {**INPUTS, "packages": [*INPUTS["packages"], asked]}
+    new = plan.make(replace(WANTED, inputs=inputs), SERVING)
+    shown = "shop @ git+https://git.example.edu/shop"
+    assert [change.what for change in new.changes if change.part == "packages"] == [f"{shown} asked for"]
+    assert plan.dropped(inputs, INPUTS) == [f"The package {shown}"]
 
 
 def test_the_names_of_variables_and_scheduled_commands_that_differ_are_said() -> None:

@@ -563,10 +563,13 @@ def test_removing_several_sites_has_to_be_meant() -> None:
         sites.refuse_many("remove", many, sure=False)
     sites.refuse_many("remove", many, sure=True)
     sites.refuse_many("deploy", many, sure=False)
-    hosts = sites.Run({"ocf_flask_sites": [{"name": "a"}]}, "", "", ["b", "c"])
+    hosts = sites.Run({"ocf_flask_sites": [{"name": "a"}]}, "", "", ["alice/b", "/c"])
     with pytest.raises(SettingError, match="would remove 3 sites: a, b, c"):
         sites.refuse_many("remove", hosts, sure=False)
-    sites.refuse_many("remove", replace(hosts, site="a"), sure=False)
+    for one in ({"site": "a"}, {"site": "b"}, {"owner": "alice", "only": ["alice/b"]}):
+        sites.refuse_many("remove", replace(hosts, **one), sure=False)
+    with pytest.raises(SettingError, match="would remove 2 sites: a, a"):
+        sites.refuse_many("remove", replace(hosts, site="a", elsewhere=["alice/a"]), sure=False)
     sites.refuse_many("remove", sites.Run({**many.variables}, "a", "", []), sure=False)
 
 

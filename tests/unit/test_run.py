@@ -82,15 +82,22 @@ def test_no_match_is_an_error_that_lists_the_names() -> None:
         refusal(run("shop", "alice", sites=SITES))
         == "No site matches site=shop owner=alice. The sites of this inventory: blog, flasky, shop"
     )
-    assert refusal(run("flaky", elsewhere=("wiki",), sites=SITES)).endswith("The sites of this inventory: blog, flasky, shop, wiki")
+    assert refusal(run("flaky", elsewhere=("carol/wiki",), sites=SITES)).endswith("The sites of this inventory: blog, flasky, shop, wiki")
     many = [{"name": f"site{number:04}"} for number in range(1000)]
     assert refusal(run("wiki", sites=many)).endswith("site0018, site0019 and 980 more")
 
 
 def test_a_site_of_another_host_is_no_error_here() -> None:
-    assert selected("wiki", elsewhere=("wiki",), sites=SITES) == []
-    assert selected("wiki", elsewhere=("wiki",)) == []
-    assert selected(elsewhere=("wiki",), sites=[]) == []
+    assert selected("wiki", elsewhere=("carol/wiki",), sites=SITES) == []
+    assert selected("wiki", elsewhere=("/wiki",)) == []
+    assert selected(elsewhere=("carol/wiki",), sites=[]) == []
+    assert selected("", "carol", elsewhere=("carol/wiki",), sites=SITES) == []
+    assert selected("wiki", "carol", elsewhere=("/wiki",), sites=SITES) == [], "the owner there is not known here"
+
+
+@pytest.mark.parametrize(("site", "owner"), [("", "carlo"), ("wiki", "bob"), ("wikki", ""), ("shop", "carol")])
+def test_what_no_host_has_is_an_error_on_each(site: str, owner: str) -> None:
+    assert refusal(run(site, owner, elsewhere=("carol/wiki",), sites=SITES)).startswith("No site matches ")
 
 
 @pytest.mark.parametrize(
@@ -205,6 +212,10 @@ def test_a_result_has_what_programs_need() -> None:
     assert found["changed"] is True
     assert "failed" not in found
     assert found["diff"] == done.diff
+    hostile = replace(done, diff=[{"before": "", "after": "\x1b]0;x\x07\n\tSetEnv A 1\n", "before_header": "\x1b", "after_header": "h"}])
+    (shown,) = sites.result([hostile], "")["diff"]
+    mark = "\N{REPLACEMENT CHARACTER}"
+    assert (shown["before_header"], shown["after"]) == (mark, f"{mark}]0;x{mark}\n\tSetEnv A 1\n")
     assert [(site["name"], site["changed"], "diff" in site) for site in found["sites"]] == [("a", True, False), ("b", False, False)]
     assert "a is deployed." in found["report"]
 
@@ -221,4 +232,6 @@ def test_only_the_sites_of_a_retry_file_are_selected() -> None:
     again = Run({"ocf_flask_sites": everything["sites"]}, "", "", (), only=("bob/flasky", f"{ME}/own"))
     assert [(entry["name"], entry.get("owner")) for entry in select(again)] == [("flasky", "bob"), ("own", None)]
     assert refusal(replace(again, only=("bob/gone",))).startswith("No site matches only=bob/gone.")
-    assert select(replace(again, only=("bob/gone",), elsewhere=("gone",))) == []
+    there = replace(again, only=("bob/gone",), elsewhere=("bob/gone",))
+    assert select(there) == select(replace(there, elsewhere=("/gone",))) == []
+    assert refusal(replace(there, elsewhere=("alice/gone", "bob/shop"))).startswith("No site matches only=bob/gone.")

@@ -25,6 +25,7 @@ from . import (
     virtualenv,
 )
 from .errors import SiteError
+from .places import Places
 from .site import Site
 
 STARTER_MODULE = "flaskyapplication"
@@ -56,7 +57,7 @@ def look(site: Site, back_to: release.Manifest | None = None) -> View:
     where = site.places
     run_fcgi = files.read(where.run_fcgi)
     live = release.last_live(where)
-    present = _read_htaccess(where.htaccess)
+    present = read_htaccess(where.htaccess)
     merged = htaccess.merge(present or b"", _htaccess_block(site))
     starter = live is None and _needs_starter(site)
     wanted = _wanted(site, merged.content, starter, live) if back_to is None else _as_it_was(site, merged.content, back_to, live)
@@ -70,7 +71,6 @@ def look(site: Site, back_to: release.Manifest | None = None) -> View:
         htaccess=present,
         run_fcgi=run_fcgi,
         run_fcgi_mode=files.mode(where.run_fcgi) or 0,
-        run_fcgi_edited=run_fcgi is not None and (live is None or files.digest(run_fcgi) != live.run_fcgi),
         expected_run_fcgi=run_fcgi_of(site, live.id) if live else None,
         links_right=live is not None and links_right(site, live.id),
         permissions=permissions.look(site.settings, where),
@@ -242,7 +242,17 @@ def _declared(packages: tuple[str, ...], files: tuple[Path, ...]) -> frozenset[s
     return frozenset(named.union(*map(requirements.named, files)))
 
 
-def _read_htaccess(path: Path) -> bytes | None:
+def edited_run_fcgi(where: Places, live: release.Manifest | None) -> bytes | None:
+    """``run.fcgi``, if it is not as the live release's deploy has written it."""
+    content = files.read(where.run_fcgi)
+    return content if content is not None and (live is None or files.digest(content) != live.run_fcgi) else None
+
+
+def read_htaccess(path: Path) -> bytes | None:
+    """The site's ``.htaccess``, if there is one.
+
+    :raises SiteError: for a link.
+    """
     if path.is_symlink():
         raise SiteError(
             f"{path} is a symbolic link (to {os.readlink(path)}), and a deploy changes no file elsewhere. "

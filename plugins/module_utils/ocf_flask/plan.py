@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import publish, revision
 from .permissions import Found, sentences
 from .pythons import Interpreter
+from .reader import without_credentials
 from .release import Manifest
 from .settings import SERVERS, Settings
 from .virtualenv import requirement_name
@@ -57,7 +58,6 @@ class Observed:
     htaccess: bytes | None
     run_fcgi: bytes | None
     run_fcgi_mode: int
-    run_fcgi_edited: bool
     expected_run_fcgi: bytes | None
     links_right: bool
     permissions: Found
@@ -146,7 +146,7 @@ def make(wanted: Wanted, observed: Observed) -> Plan:
     changes += cron_changes
     changes += [Change("permissions", what) for what in sentences(observed.permissions.differences)]
     return Plan(
-        changes=tuple(sorted(changes, key=lambda change: PARTS.index(change.part))),
+        changes=tuple(sorted(map(_shown, changes), key=lambda change: PARTS.index(change.part))),
         release=release,
         virtualenv=virtualenv if release else KEEP,
         by_hand=by_hand,
@@ -280,6 +280,11 @@ def _input_changes(wanted: Wanted, observed: Observed) -> list[Change]:
     return changes + _named_changes(old, wanted, observed) + _command_changes(old, wanted)
 
 
+def _shown(change: Change) -> Change:
+    """Without the password that a package's URL has."""
+    return replace(change, what=without_credentials(change.what))
+
+
 def _named_changes(old: Mapping[str, Any], wanted: Wanted, observed: Observed) -> list[Change]:
     """Variables and scheduled commands that differ: their names."""
     jobs = [f"the scheduled command {what}" for what in differences(old.get("cron", {}), wanted.inputs.get("cron", {}))]
@@ -312,4 +317,4 @@ def dropped(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     lost = [f"ocf_flask_{key} {old[key]}" for key, default in defaults.items() if old[key] != new[key] == default]
     kept = {requirement_name(one) for one in new["packages"]}
     # The server's own package goes with the server.
-    return lost + [f"The package {one}" for one in old["packages"] if requirement_name(one) not in {*kept, *SERVERS}]
+    return lost + [f"The package {without_credentials(one)}" for one in old["packages"] if requirement_name(one) not in {*kept, *SERVERS}]

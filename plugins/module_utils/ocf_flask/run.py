@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from . import environment, masking, places, report, settings, workers
 from .errors import SettingError, SiteError
 from .outcome import FAILED, SKIPPED, Record
+from .reader import without_credentials
 from .words import some
 
 # Names of sites in a message: an inventory may have thousands.
@@ -22,7 +23,8 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 @dataclass(frozen=True)
 class Run:
     """The sites of this machine that a run is about. ``variables``: all ``ocf_flask_*`` there are, by full name. ``only``: of
-    those listed these, each as ``owner/name``."""
+    those listed these, each as ``owner/name``. ``elsewhere``: those of the play's other hosts, likewise; an owner that is not known
+    is left out."""
 
     variables: Mapping[str, Any]
     site: str
@@ -58,20 +60,33 @@ def select(run: Run) -> list[Mapping[str, Any]]:
         return [_only_site(run)]
     entries = _entries(listed or [])
     owners = {id(entry): owner_of(run, entry) for entry in entries}
-    chosen = [
-        entry
-        for entry in entries
-        if (not run.site or entry["name"] == run.site)
-        and (not run.owner or owners[id(entry)] == run.owner)
-        and (not run.only or f"{owners[id(entry)]}/{entry['name']}" in run.only)
-    ]
-    if chosen or (run.only and run.elsewhere) or any(name for name in run.elsewhere if run.site in ("", name)):
+    chosen = [entry for entry in entries if _is_asked_for(run, str(entry["name"]), owners[id(entry)])]
+    if chosen or elsewhere(run):
         return chosen
-    names = sorted({*(str(entry["name"]) for entry in entries), *run.elsewhere})
+    names = sorted({*(str(entry["name"]) for entry in entries), *(name for name, _ in _others(run))})
     near = difflib.get_close_matches(run.site, names, n=3)
     asked = " ".join(f"{key}={value}" for key, value in (("site", run.site), ("owner", run.owner), ("only", ", ".join(run.only))) if value)
     meant = f"Did you mean {' or '.join(near)}? " if near and run.site not in names else ""
     raise SettingError(f"No site matches {asked}. {meant}The sites of this inventory: {some(names, _SHOWN)}")
+
+
+def elsewhere(run: Run) -> list[str]:
+    """The names of the sites of other hosts that are asked for too."""
+    return [name for name, owner in _others(run) if _is_asked_for(run, name, owner)]
+
+
+def _others(run: Run) -> list[tuple[str, str]]:
+    return [(name, owner) for owner, _, name in (one.rpartition("/") for one in run.elsewhere)]
+
+
+def _is_asked_for(run: Run, name: str, owner: str) -> bool:
+    """Whether a site is among those; an owner that is not known may be anybody."""
+    listed = run.only if owner else [one.rpartition("/")[2] for one in run.only]
+    return (
+        run.site in ("", name)
+        and (not run.owner or owner in ("", run.owner))
+        and (not run.only or (f"{owner}/{name}" if owner else name) in listed)
+    )
 
 
 def owner_of(run: Run, entry: Mapping[str, Any]) -> str:
@@ -141,7 +156,7 @@ def _job(one: settings.Settings, verb: Verb[AnyRecord]) -> workers.Job:
 
 
 def _answer(record: Record, one: settings.Settings) -> dict[str, Any]:
-    """What a worker hands back: the record, without the values of variables in what it quotes."""
+    """What a worker hands back: the record, without the values of variables and the passwords of URLs in what it quotes."""
     if not any(getattr(record, field) for field in record.quoting):
         return asdict(record)
     environments, plain = [one.env], [one.name, one.owner, one.app, *one.packages]
@@ -149,7 +164,7 @@ def _answer(record: Record, one: settings.Settings) -> dict[str, Any]:
         where = places.locate(one, places.account(one.owner))
         environments += [environment.read(path) for path in where.releases.glob("*")]
         plain += [str(where.site), str(where.private), places.public_url(one, places.account(one.owner))]
-    quoted = {field: masking.mask(getattr(record, field), environments, plain) for field in record.quoting}
+    quoted = {field: without_credentials(masking.mask(getattr(record, field), environments, plain)) for field in record.quoting}
     return {**asdict(record), **quoted}
 
 

@@ -14,9 +14,10 @@ from .errors import SettingError
 from .outcome import DONE, UNCHANGED, WOULD_CHANGE, Outcome, Record, are_texts
 from .progress import writer
 from .revision import Brought
-from .run import Run, Verb, execute, failures, select
+from .run import Run, Verb, elsewhere, execute, failures, select
 from .secrets import put_back
 from .site import Kit, Site, open_site
+from .words import printable
 
 __all__ = [
     "VERBS",
@@ -201,8 +202,8 @@ def refuse_many(name: str, run: Run, *, sure: bool) -> None:
     if name != "remove" or sure:
         return
     several = [str(entry["name"]) for entry in select(run)]
-    # Those of other hosts too, each of which has a run of its own.
-    several += run.elsewhere if not (run.site or run.owner or run.only) else []
+    # Each host has a run of its own.
+    several += elsewhere(run)
     if len(several) > 1:
         names = ", ".join(several)
         raise SettingError(
@@ -291,6 +292,6 @@ def result(outcomes: Sequence[Outcome], again: str) -> dict[str, Any]:
         "changed": any(outcome.changed for outcome in outcomes),
         "sites": [one.result() for one in outcomes],
         "report": report.lines(outcomes, again),
-        "diff": [difference for outcome in outcomes for difference in outcome.diff],
+        "diff": [{key: printable(text) for key, text in one.items()} for outcome in outcomes for one in outcome.diff],
         **failures(outcomes),
     }

@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import files, live, observe, release
+from . import files, htaccess, live, observe, release
 from .errors import SiteError
 from .outcome import Outcome
 from .places import Places
@@ -44,17 +44,19 @@ def switch(site: Site, view: observe.View, manifest: release.Manifest, outcome: 
     if view.plan.run_fcgi and not view.plan.release:
         files.write_new(where.new_run_fcgi, observe.run_fcgi_of(site, manifest.id), 0o700)
     if view.plan.htaccess:
-        files.write_new(where.new_htaccess, view.wanted.htaccess, _htaccess_mode(where))
+        files.write_new(where.new_htaccess, _merged(where, view), _htaccess_mode(where))
         on_error.callback(where.new_htaccess.unlink, missing_ok=True)
     if view.plan.run_fcgi:
-        if view.observed.run_fcgi_edited:
-            _copy_edited(site, view.observed.run_fcgi or b"", outcome, on_error)
+        edited = observe.edited_run_fcgi(where, view.live)
+        if edited is not None:
+            _copy_edited(site, edited, outcome, on_error)
         if view.live:
             release.mark(where, view.live.id)
         _put_run_fcgi(where, on_error)
     if view.plan.htaccess:
-        if site.adopted and not view.live and view.observed.htaccess is not None:
-            _copy_htaccess(where, view.observed.htaccess, outcome, on_error)
+        present = observe.read_htaccess(where.htaccess)
+        if site.adopted and not view.live and present is not None:
+            _copy_htaccess(where, present, outcome, on_error)
         _put_htaccess(where, on_error)
     reply = live.wait_for(site.url, question.token, manifest.id, before=question.before, seconds=site.settings.timeouts.live)
     if _refuses(question.before, reply):
@@ -72,6 +74,11 @@ def forget_replaced(where: Places) -> None:
         # The change time is that of the replacement: a link's modification time is the file's own.
         if time.time() - path.lstat().st_ctime > _KEPT_SECONDS:
             path.unlink()
+
+
+def _merged(where: Places, view: observe.View) -> bytes:
+    """The new ``.htaccess``: with what its owner has written into it since it was looked at, for a build takes its time."""
+    return htaccess.merge(observe.read_htaccess(where.htaccess) or b"", htaccess.block_of(view.wanted.htaccess) or b"").content
 
 
 def _copy_edited(site: Site, content: bytes, outcome: Outcome, on_error: ExitStack) -> None:
