@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import pwd
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +58,35 @@ def test_sites_are_found_by_what_their_run_fcgi_starts(site: Site, home: places.
 def test_an_account_without_a_web_space_has_no_sites(home: places.Account) -> None:
     (home.home / "public_html").rmdir()
     assert accounts.look(home).entries == [] and accounts.inventory([accounts.look(home)]).endswith("ocf_flask_sites: []\n")
+
+
+def test_a_link_to_where_nobody_may_look_hides_no_other_site(site: Site, home: places.Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployed(site, "flasky", home.home / "public_html" / "flasky", home.home / ".ocf-flask" / "flasky")
+    closed = home.home / "public_html" / "closed"
+    closed.symlink_to("/root/x/y")
+    stat = os.stat
+
+    def refused(path: Any, *arguments: Any, **more: Any) -> os.stat_result:
+        if Path(path) == closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return stat(path, *arguments, **more)
+
+    monkeypatch.setattr(os, "stat", refused)
+    found = accounts.look(home)
+    assert (found.error, [one["name"] for one in found.entries]) == ("", ["flasky"])
+
+
+def test_people_are_all_but_programs_and_nobody(home: places.Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    uids = (0, 999, 1000, 65533, 65534, 65535, 1_234_567)
+    everybody = [pwd.struct_passwd((f"u{uid}", "x", uid, uid, "", "/", "/bin/sh")) for uid in uids]
+    monkeypatch.setattr(pwd, "getpwall", lambda: everybody)
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    asked: list[str] = []
+    monkeypatch.setattr(workers, "run", lambda jobs, slots: [])
+    monkeypatch.setattr(workers, "Job", lambda owner, *_: asked.append(owner))
+    monkeypatch.setattr(places, "account", lambda name: replace(home, name=name, uid=int(name[1:])))
+    accounts.find("")
+    assert asked == ["u1000", "u65533", "u65535", "u1234567"]
 
 
 def test_a_record_that_leads_to_another_directory_is_no_site(site: Site, home: places.Account) -> None:

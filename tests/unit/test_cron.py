@@ -38,7 +38,7 @@ def fake_crontab(directory: Path, script: str = FAKE) -> dict[str, str]:
 @pytest.fixture(name="where")
 def _where(tmp_path: Path) -> Places:
     (tmp_path / "sites").mkdir()
-    return Places(tmp_path / "web", tmp_path / "sites" / "flasky")
+    return Places(tmp_path / "web", tmp_path / "sites" / "flasky", tmp_path / "sites" / "crontab.lock")
 
 
 def test_the_lines_of_others_stay_as_they_are_and_ours_go_again(tmp_path: Path, where: Places) -> None:

@@ -323,6 +323,12 @@ LINES = {
     "no host matched": Line(
         f"{DEPLOY} --limit nothing", "Specified inventory, host pattern and/or --limit leaves us with no hosts to target."
     ),
+    "one file of many hosts": Line(
+        "ansible-playbook playbooks/find.yml -i localhost,127.0.0.1 -c local -e to=sites.yml",
+        "All hosts would write what they find to sites.yml. Have the host's name in it, as in: "
+        "-e 'to=inventory/staff/host_vars/{{ inventory_hostname }}/sites.yml'",
+        "error",
+    ),
     "an old Ansible": Line(
         DEPLOY,
         "This is ansible-core 2.14.18, and the role takes 2.19 or newer. Type: make deploy site=NAME, which brings its own, "

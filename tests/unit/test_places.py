@@ -52,6 +52,12 @@ def refusal(settings: Settings, owner: places.Account) -> str:
     return caught.value.message
 
 
+def test_an_owners_sites_share_one_lock_of_the_crontab_wherever_they_lie(service: Settings, alice: places.Account) -> None:
+    other = replace(service, name="shop", private_directory=str(alice.home / "apart" / "shop"))
+    locks = {places.locate(one, alice).crontab_lock for one in (service, other)}
+    assert locks == {alice.home / ".ocf-flask" / "crontab.lock"}
+
+
 def test_the_account_of_no_name_is_ones_own() -> None:
     assert places.account("").uid == os.getuid()
     assert places.account(pwd.getpwuid(os.getuid()).pw_name) == places.account("")

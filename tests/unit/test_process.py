@@ -88,6 +88,17 @@ def test_a_program_that_is_not_there_is_named() -> None:
     assert os.listdir("/proc/self/fd") == before, "a pipe is left"
 
 
+def test_an_account_that_can_have_no_more_threads_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(process.threading.Thread, "start", refuse)
+    with pytest.raises(SiteError, match="no more threads can be started"):
+        run("import time; time.sleep(60)")
+    assert os.listdir("/proc/self/fd") == before, "a pipe is left"
+
+
 @pytest.mark.parametrize(("mode", "content", "reason"), [(0o644, "", "Permission denied"), (0o755, "no program", "Exec format error")])
 def test_a_program_that_cannot_be_started_is_named_with_the_reason(tmp_path: Path, mode: int, content: str, reason: str) -> None:
     path = tmp_path / "tool"

@@ -63,7 +63,7 @@ def test_the_file_is_followed_while_the_block_runs_whatever_the_connection_does(
 
 
 def test_without_a_file_nothing_is_said(tmp_path: Path) -> None:
-    for path in ("", str(tmp_path / "nothing"), str(tmp_path)):
+    for path in ("", str(tmp_path / "nothing"), str(tmp_path), "/dev/full"):
         progress.writer(path)(Outcome("one"), 1)
 
 

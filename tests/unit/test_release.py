@@ -37,7 +37,7 @@ MANIFEST = release.Manifest(
 
 @pytest.fixture
 def where(tmp_path: Path) -> Places:
-    found = Places(tmp_path / "site", tmp_path / "private")
+    found = Places(tmp_path / "site", tmp_path / "private", tmp_path / "crontab.lock")
     found.releases.mkdir(parents=True)
     return found
 

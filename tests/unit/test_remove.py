@@ -226,6 +226,20 @@ def test_a_web_space_on_another_file_system_is_copied_and_compared(deployed: Sit
     assert restored(deployed).state == "restored" and content(deployed.web) == before
 
 
+def test_a_private_directory_that_is_copied_stays_locked(deployed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    compare, said = archives._compare, []
+
+    def meanwhile(*arguments: Any) -> None:
+        said.append(in_child(lambda: deployed.deploy(timeouts={"lock": 1}).error))
+        compare(*arguments)
+
+    with monkeypatch.context() as patch:
+        _other_file_system(patch, deployed.private.parent)
+        patch.setattr(archives, "_compare", meanwhile)
+        assert removed(deployed).state == "removed" and "Another removal of this site is running" in said[0]
+    assert restored(deployed).state == "restored" and deployed.deploy().state == "unchanged"
+
+
 def test_without_space_in_the_home_the_site_stays_in_the_web_space_shut(deployed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     before = content(deployed.web)
     with monkeypatch.context() as patch:
@@ -403,11 +417,11 @@ def test_an_interrupted_removal_goes_on_with_the_same_archive(
 ) -> None:
     before, move, calls = content(deployed.web, deployed.private), archives.move, []
 
-    def interrupt(source: Path, target: Path) -> list[str]:
+    def interrupt(source: Path, target: Path, held: str = "") -> list[str]:
         calls.append(source)
         if len(calls) == count:
             raise Interrupted
-        return move(source, target)
+        return move(source, target, held)
 
     with monkeypatch.context() as patch:
         patch.setattr(archives, "move", interrupt)
@@ -487,7 +501,9 @@ def test_a_site_deployed_after_an_interrupted_removal_is_not_mixed_with_the_old_
 
     move = archives.move
     with monkeypatch.context() as patch:
-        patch.setattr(archives, "move", lambda source, target: move(source, target) if target.name == "site" else interrupt())
+        patch.setattr(
+            archives, "move", lambda source, target, held="": move(source, target, held) if target.name == "site" else interrupt()
+        )
         with pytest.raises(Interrupted):
             removed(deployed)
     deployed.write("flaskyapplication.py", APP.format("two"))

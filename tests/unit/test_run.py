@@ -15,9 +15,11 @@ from ocf_flask import sites, workers
 from ocf_flask.errors import SettingError
 from ocf_flask.outcome import DEPLOYED, FAILED, UNCHANGED, Outcome
 from ocf_flask.run import Run, execute, select
+from ocf_flask.settings import Settings
 from ocf_flask.site import Kit
 
-DEPLOYING = sites.verb("deploy", Kit("", "", "", "", "", "", "", ""), sites.Asked(), check=True)
+KIT = Kit("", "", "", "", "", "", "", "")
+DEPLOYING = sites.verb("deploy", KIT, sites.Asked(), check=True)
 ME = pwd.getpwuid(os.getuid()).pw_name
 SITES: list[dict[str, Any]] = [
     {"name": "flasky", "owner": "alice"},
@@ -204,6 +206,22 @@ def test_what_an_owner_needs_is_imported_before_root_becomes_one(monkeypatch: py
     assert loaded == []
     execute(run("flasky", "nobody"), verb)
     assert loaded == ["transaction"]
+
+
+def test_a_verb_has_the_time_of_all_its_steps() -> None:
+    one = Settings("flasky")
+    steps = {"lock": one.timeouts.lock, "build": one.timeouts.build, "test": one.smoke_test.timeout, "command": one.timeouts.command}
+    least = sum(steps.values()) + one.smoke_test.timeout + one.timeouts.live
+
+    def seconds(verb: str, **more: Any) -> float:
+        return sites.verb(verb, KIT, sites.Asked(), check=False).seconds(replace(one, **more))
+
+    # The record may name a repository and a release command where no setting does.
+    assert seconds("deploy") > least + steps["build"] == least + 600
+    assert seconds("deploy", source="https://example.edu/x.git") == seconds("deploy")
+    assert seconds("deploy", source="~/x") == seconds("deploy") - steps["build"]
+    assert seconds("upgrade") == seconds("deploy") + steps["build"], "the versions of now are built again, and newer ones"
+    assert one.timeouts.command < seconds("run") < seconds("deploy")
 
 
 def test_a_result_has_what_programs_need() -> None:

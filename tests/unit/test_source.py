@@ -571,6 +571,15 @@ def test_a_published_file_that_is_missing_or_changed_is_put_back(site: Site, pro
     assert len(site.releases()) == 1 and site.deploy(source=project.url).state == "unchanged"
 
 
+def test_a_static_file_may_have_as_long_a_name_as_there_can_be(site: Site, project: Project) -> None:
+    name = f"static/{'一' * 83}.css"
+    for content in ("one", "two"):
+        project.push(content, **{name: content})
+        outcome = site.deployed(source=project.url)
+        assert (site.web / name).read_text() == content and not any("not all is done" in note for note in outcome.notes)
+    assert not list(site.web.rglob(".ocf-flask-new*"))
+
+
 def test_a_users_own_static_file_is_never_replaced(site: Site, project: Project, tmp_path: Path) -> None:
     site.write("static/mine.css", "mine")
     (tmp_path / "elsewhere").mkdir()

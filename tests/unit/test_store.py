@@ -355,7 +355,16 @@ def test_the_wishes_of_an_inventory_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", ["it ended", {}, {"made": []}, {"made": [{"name": "x", "state": "owned"}]}, {"made": [{"nope": 1}]}, {"made": 3}]
+    "answer",
+    [
+        "it ended",
+        {},
+        {"made": []},
+        {"made": [{"name": "x", "state": "owned"}]},
+        {"made": [{"nope": 1}]},
+        {"made": 3},
+        {"made": [{"name": "uv", "packages": {"uv": 5}}]},
+    ],
 )
 def test_an_answer_without_the_form_of_one_is_a_failure(answer: Any) -> None:
     (found,) = prepare._checked(answer)

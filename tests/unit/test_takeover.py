@@ -49,7 +49,7 @@ def contents(directory: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def places_of(site: local_site.Site) -> Places:
-    return Places(Path(site.web.resolve()), Path(site.private.resolve()))
+    return Places(Path(site.web.resolve()), Path(site.private.resolve()), site.private / "crontab.lock")
 
 
 def test_a_site_by_hand_is_taken_over(handmade: local_site.Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from ocf_flask.places import Places
 from ocf_flask.settings import Settings
 
 HTACCESS = (Path(__file__).parents[2] / "roles/ocf_flask/templates/htaccess.j2").read_text()
-PLACES = Places(Path("/srv/alice/flasky"), Path("/home/alice/.ocf-flask/flasky"))
+PLACES = Places(Path("/srv/alice/flasky"), Path("/home/alice/.ocf-flask/flasky"), Path("/home/alice/.ocf-flask/crontab.lock"))
 
 
 def block(package_static: str) -> str:

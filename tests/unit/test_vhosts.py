@@ -68,7 +68,7 @@ def owner(home: Path) -> places.Account:
 
 def look(home: Path, **more: object) -> tuple[list[str], list[str]]:
     wanted = settings.read({"name": "flasky", "web_root": "/no/such", **more}, {})
-    where = places.Places(home / "public_html/flasky", home / "p")
+    where = places.Places(home / "public_html/flasky", home / "p", home / "crontab.lock")
     return vhosts.urls(wanted, owner(home), where, "https://www.ocf.berkeley.edu/~alice/flasky/")
 
 

@@ -18,8 +18,8 @@ from .errors import SettingError, SiteError
 from .outcome import FAILED, Record, are_texts
 
 FOUND = "found"
-# Accounts of people: those of programs have lower user IDs (login.defs(5)), and the last is nobody's.
-_PEOPLE = range(1000, 65534)
+# Accounts of people: those of programs have lower user IDs (login.defs(5)). Nobody's is the last of 16 bits.
+_FIRST, _NOBODY = 1000, 65534
 _SECONDS = 60
 _SHEBANG = re.compile(r"#!(/.+)/releases/([^/]+)/venv/bin/python")
 # What an entry has to say beside a name and an owner, where it is not the default.
@@ -46,7 +46,7 @@ def look(owner: places.Account) -> Sites:
     with found.recording():
         places.check_enabled(owner)
         space = Path(os.path.realpath(places.absolute(places.WEB_SPACE, owner)))
-        for directory in [space, *sorted(path for path in _below(space) if path.is_dir())]:
+        for directory in [space, *sorted(path for path in _below(space) if os.path.isdir(path))]:
             with suppress(OSError):
                 _add(found, owner, directory)
     return found
@@ -81,7 +81,7 @@ def find(owner: str) -> list[Sites]:
     if owner or os.getuid():
         accounts = [places.account(owner)]
     else:
-        accounts = [places.account(one.pw_name) for one in pwd.getpwall() if one.pw_uid in _PEOPLE]
+        accounts = [places.account(one.pw_name) for one in pwd.getpwall() if one.pw_uid >= _FIRST and one.pw_uid != _NOBODY]
     jobs = [workers.Job("" if one.uid == os.getuid() else one.name, _SECONDS, partial(_answer, one), "search") for one in accounts]
     answers = workers.run(jobs, slots=max(1, min(len(jobs), os.cpu_count() or 1)))
     return [_checked(answer, account) for answer, account in zip(answers, accounts)]

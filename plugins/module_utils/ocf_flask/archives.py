@@ -135,16 +135,18 @@ def tidy(owner: Account) -> None:
     files.remove_if_empty(owner.home / _DIRECTORY)
 
 
-def move(source: Path, target: Path) -> list[str]:
+def move(source: Path, target: Path, held: str = "") -> list[str]:
     """Move a directory: by a rename, or by copying it to another file system, where it appears as a whole.
 
+    :param held: the name of the lock file in it that this process holds. It is not copied: who opens it once more, and closes that, holds
+        it no longer (fcntl(2)).
     :returns: what could not be copied because it holds no data: sockets and the like, relative to the directory.
     :raises OSError: when it cannot be moved; it is where it was then.
     """
     gone = source.with_name(f"{_GONE}{source.name}")
     for path in (source, target):
         sweep(path)
-    if is_copied(source, target):
+    if is_copied(source, target, held):
         _delete(source, gone)
         return []
     try:
@@ -170,9 +172,16 @@ def move(source: Path, target: Path) -> list[str]:
     try:
         # Until it is whole, for its owner alone.
         partial.mkdir(mode=0o700)
-        shutil.copytree(source, partial, symlinks=True, copy_function=copy, dirs_exist_ok=True)
+        shutil.copytree(
+            source,
+            partial,
+            symlinks=True,
+            copy_function=copy,
+            dirs_exist_ok=True,
+            ignore=lambda folder, _: [held] * (folder == str(source)),
+        )
         os.sync()
-        _compare(source, partial, skipped, states)
+        _compare(source, partial, [*skipped, held], states)
     except BaseException as error:
         if os.path.lexists(partial):
             release.remove(partial)
@@ -182,12 +191,12 @@ def move(source: Path, target: Path) -> list[str]:
     return skipped
 
 
-def is_copied(source: Path, target: Path) -> bool:
+def is_copied(source: Path, target: Path, held: str = "") -> bool:
     """Whether a move to another file system was interrupted when all had been copied: until then the target has another name."""
-    return os.path.lexists(source) and os.path.lexists(target) and _marks(source) == _marks(target)
+    return os.path.lexists(source) and os.path.lexists(target) and _marks(source, held) == _marks(target, held)
 
 
-def _marks(directory: Path) -> dict[str, tuple[int, ...] | str]:
+def _marks(directory: Path, held: str) -> dict[str, tuple[int, ...] | str]:
     """What tells a tree from another, without reading it: sizes and times of files, and where links lead."""
     found: dict[str, tuple[int, ...] | str] = {}
     for folder, _, names in os.walk(directory):
@@ -197,6 +206,7 @@ def _marks(directory: Path) -> dict[str, tuple[int, ...] | str]:
                 found[str(path.relative_to(directory))] = (status.st_size, int(status.st_mtime))
             elif stat.S_ISLNK(status.st_mode):
                 found[str(path.relative_to(directory))] = os.readlink(path)
+    found.pop(held, None)
     return found
 
 

@@ -49,6 +49,7 @@ from .errors import SiteError
 from .lock import locked
 from .outcome import Outcome, said
 from .site import Site, with_code
+from .undo import undoing
 
 Make = Callable[[Site, observe.View, Outcome, ExitStack], release.Manifest]
 
@@ -129,7 +130,7 @@ def _build_and_switch(site: Site, view: observe.View, outcome: Outcome, make: Ma
     :raises SiteError: when it cannot be done.
     """
     where = site.places
-    with ExitStack() as on_error, _after_release_command(outcome):
+    with undoing() as on_error, _after_release_command(outcome):
         _make_directory(site, view, on_error)
         manifest = view.live
         if view.plan.release:
@@ -144,7 +145,6 @@ def _build_and_switch(site: Site, view: observe.View, outcome: Outcome, make: Ma
         _set_permissions(site, on_error)
         _set_commands(site, view, on_error)
         switch.switch(site, view, manifest, outcome, switch.Question(question, before), on_error)
-        on_error.pop_all()
     return manifest, is_used
 
 

@@ -17,7 +17,7 @@ from .settings import Settings
 SERVICE_URL = "https://www.ocf.berkeley.edu/~{owner}/{name}/"
 LOCAL_URL = "http://localhost/~{owner}/{name}/"
 # The directory of all of an account's sites, which may be one site itself.
-WEB_SPACE = "~/public_html"
+WEB_SPACE, PRIVATE = "~/public_html", "~/.ocf-flask"
 
 # Kernels before 5.1 cut a shebang after 127 characters (fs/binfmt_script.c).
 SHEBANG_LIMIT = 127
@@ -74,10 +74,12 @@ def _of(entry: pwd.struct_passwd) -> Account:
 
 @dataclass(frozen=True)
 class Places:
-    """The absolute paths of one site. ``site`` is what visitors reach, ``private`` what none can."""
+    """The absolute paths of one site. ``site`` is what visitors reach, ``private`` what none can. ``crontab_lock``: one for all sites of
+    an owner, who share the crontab."""
 
     site: Path
     private: Path
+    crontab_lock: Path
 
     @property
     def htaccess(self) -> Path:
@@ -127,11 +129,6 @@ class Places:
         return self.private / "run"
 
     @property
-    def crontab_lock(self) -> Path:
-        """Beside the sites' private directories, because an owner's sites share the crontab."""
-        return self.private.parent / "crontab.lock"
-
-    @property
     def token(self) -> Path:
         return self.private / "token"
 
@@ -167,7 +164,7 @@ def locate(settings: Settings, owner: Account) -> Places:
     """
     check_enabled(owner)
     site = absolute(settings.directory or f"{WEB_SPACE}/{settings.name}", owner)
-    private = absolute(settings.private_directory or f"~/.ocf-flask/{settings.name}", owner)
+    private = absolute(settings.private_directory or f"{PRIVATE}/{settings.name}", owner)
     web_space = absolute(WEB_SPACE, owner)
     real_space, web_root = _real(web_space), _real(settings.web_root or site)
     if settings.whole_web_space:
@@ -189,12 +186,12 @@ def locate(settings: Settings, owner: Account) -> Places:
     if site.exists() and not site.is_dir():
         raise SiteError(f"{site} is a file, and the site's directory should be there. Rename it: mv {site} {site}.old")
     private = _real(private)
-    better = f"ocf_flask_private_directory=~/.ocf-flask/{settings.name}"
+    better = f"ocf_flask_private_directory={PRIVATE}/{settings.name}"
     _check_own(private, [*homes, *spaces], f"ocf_flask_private_directory is {str(private)!r}", better)
     _check_private(private, site, [site, real_space, web_root], settings)
     _check_plain(site, "ocf_flask_directory")
     _check_plain(private, "ocf_flask_private_directory")
-    return Places(site, private)
+    return Places(site, private, absolute(f"{PRIVATE}/crontab.lock", owner))
 
 
 def _real(path: Path | str) -> Path:
@@ -298,12 +295,12 @@ def _check_private(private: Path, site: Path, public: Sequence[Path], settings: 
         if private == one or one in private.parents:
             raise SettingError(
                 f"ocf_flask_private_directory is {str(private)!r}, which visitors may reach (it is in {one}). "
-                f"Name one outside: -e ocf_flask_private_directory=~/.ocf-flask/{settings.name}"
+                f"Name one outside: -e ocf_flask_private_directory={PRIVATE}/{settings.name}"
             )
     if private in site.parents:
         raise SettingError(
             f"ocf_flask_private_directory is {str(private)!r}, and the site's directory {site} is inside it. "
-            f"Name another: -e ocf_flask_private_directory=~/.ocf-flask/{settings.name}"
+            f"Name another: -e ocf_flask_private_directory={PRIVATE}/{settings.name}"
         )
     shebang = f"#!{private}/releases/{'0' * _ID_LENGTH}/venv/bin/python"
     length = len(os.fsencode(shebang))

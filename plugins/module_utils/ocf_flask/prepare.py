@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 from . import files, observe, places, pythons, report, resolver, settings, site, store, virtualenv, workers
 from .errors import SettingError, SiteError
 from .lock import locked
-from .outcome import FAILED, SKIPPED, UNCHANGED, WOULD_CHANGE, Record
+from .outcome import FAILED, SKIPPED, UNCHANGED, WOULD_CHANGE, Record, are_texts
 from .run import Run, select
 from .secrets import put_back
 from .words import printable
@@ -46,6 +46,9 @@ class Prepared(Record):
     packages: dict[str, str] = field(default_factory=dict)
     python: str = ""
     sites: int = 0
+
+    def is_sound(self) -> bool:
+        return super().is_sound() and are_texts(self.packages.values())
 
 
 class OwnersAlone(SiteError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import subprocess
@@ -51,8 +52,11 @@ class Output:
 
     def follow(self) -> None:
         """Begin to read, once the program has been started: a thread may be in nobody's way when a process forks."""
+        try:
+            self._follower.start()
+        except RuntimeError:
+            raise OSError(errno.EAGAIN, "no more threads can be started") from None
         os.close(self.writing)
-        self._follower.start()
 
     def _follow(self) -> None:
         try:

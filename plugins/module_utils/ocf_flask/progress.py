@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
 from .outcome import FAILED, Record
 
@@ -23,6 +24,8 @@ def writer(path: str) -> Callable[[Record, int], None]:
         line = {"site": record.name, "owner": record.owner, "total": total}
         if record.state == FAILED:
             line["failed"] = record.cause()[:500]
-        os.write(descriptor, json.dumps(line).encode() + b"\n")
+        # Without space for it, the run goes on unseen.
+        with suppress(OSError):
+            os.write(descriptor, json.dumps(line).encode() + b"\n")
 
     return tell

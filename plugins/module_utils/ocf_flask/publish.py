@@ -267,8 +267,8 @@ def _keep(places: Places, name: str) -> Path:
 
 
 def _old(path: Path) -> Path:
-    """The further name of a replaced file, until the web server has taken the new release."""
-    return path.parent / f"{_NEW}.{path.name}"
+    """The further name of a replaced file, until the web server has taken the new release; its own may be as long as a name can be."""
+    return path.parent / f"{_NEW}.{files.digest(os.fsencode(path.name))[:16]}"
 
 
 def _remove_empty(site: Path, name: str) -> None:

@@ -145,7 +145,7 @@ def _move(site: Site, archive: archives.Archive, outcome: Outcome) -> archives.A
         archives.sweep(where.site)
     if archive.is_whole:
         release.remove(archive.private)
-    outcome.notes += _skipped(archives.move(where.private, archive.private))
+    outcome.notes += _skipped(archives.move(where.private, archive.private, where.lock.name))
     return archive
 
 

@@ -10,6 +10,7 @@ from .errors import SettingError, SiteError
 from .lock import locked
 from .outcome import WOULD_CHANGE, Outcome
 from .site import Site, as_deployed, open_site
+from .undo import undoing
 
 _SHUT = 0o700
 
@@ -82,7 +83,7 @@ def _check_free(site: Site, archive: archives.Archive) -> None:
 
 def _bring_back(site: Site, archive: archives.Archive, outcome: Outcome) -> None:
     where = site.places
-    with ExitStack() as on_error:
+    with undoing() as on_error:
         for source, target in ((archive.private, where.private), (archive.site, where.site)):
             if os.path.lexists(source):
                 target.parent.mkdir(mode=0o700 if target == where.private else 0o755, parents=True, exist_ok=True)
@@ -97,7 +98,6 @@ def _bring_back(site: Site, archive: archives.Archive, outcome: Outcome) -> None
                 raise SiteError(f"{archive.path} has no release that can be read.")
             # For staff, with what its record says that they do not.
             _test_and_open(open_site(site.settings, site.kit), archive, manifest, outcome, on_error)
-        on_error.pop_all()
 
 
 def _test_and_open(site: Site, archive: archives.Archive, manifest: release.Manifest, outcome: Outcome, on_error: ExitStack) -> None:

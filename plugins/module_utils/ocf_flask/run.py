@@ -175,8 +175,8 @@ def _check_apart(sites: Sequence[settings.Settings]) -> None:
         owner = places.account(one.owner)
         for what, usual, given in (
             ("name", "", one.name),
-            ("directory", "~/public_html/", one.directory),
-            ("private_directory", "~/.ocf-flask/", one.private_directory),
+            ("directory", f"{places.WEB_SPACE}/", one.directory),
+            ("private_directory", f"{places.PRIVATE}/", one.private_directory),
         ):
             value = _from_home(given or usual + one.name, owner)
             key = (what, value if usual else f"{owner.name}/{value}")

@@ -149,7 +149,7 @@ def _seed(source: Path, target: Path, shared: Path, on_error: ExitStack) -> tupl
 
 
 def _copy(old: Path, new: Path) -> str:
-    temporary = new.parent / f".ocf-flask-{new.name}"
+    temporary = new.parent / ".ocf-flask-new-shared"
     temporary.unlink(missing_ok=True)
     tree.copy_file(old, temporary, 0o600)
     os.rename(temporary, new)
