@@ -62,6 +62,9 @@ def chosen(trial: Trial, step: str, fault: str) -> list[int]:
 
 
 def is_switch(point: Point) -> bool:
+    """A rename at which visitors get another release, or the end of a way back from there."""
+    if point.call == "unlink":
+        return re.search(r"/web/flasky/(\.ocf-flask-old-htaccess|static/\.ocf-flask-new-static\..*)$", point.path) is not None
     return (
         point.call in ("link", "rename")
         and re.search(r"/web/flasky/(\.htaccess|run\.fcgi|\.ocf-flask-run\.fcgi\..*)$", point.path) is not None

@@ -162,6 +162,8 @@ def _sweep(site: Site) -> list[Path]:
             if half:
                 publish.sweep(where, half, live_release)
             release.remove(where.release(identity))
+    if live_release and where.temporary.exists():
+        publish.forget_replaced(site, live_release.published)
     # Last, for it says that there is something to be swept.
     shutil.rmtree(where.temporary, ignore_errors=True)
     return beside
