@@ -4,6 +4,23 @@
 PYTHON ?= /usr/bin/python3
 export PYTHON
 
+# What make would take for its own and hand on to nobody: make deploy site=flasky --check, or -e ocf_flask_python=3.12.
+given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+lost := $(filter-out site ARGS cmd packages release archive lines points PYTHON,$(filter-out -%,$(given)))
+lost += $(foreach flag,L e,$(findstring $(flag),$(firstword -$(MAKEFLAGS))))
+ifneq ($(strip $(lost)),)
+$(error This goes to make and not to the playbook. Put it into ARGS, as in: make deploy site=flasky ARGS='--check -e ocf_flask_python=3.12')
+endif
+# Each of these is for one verb.
+for_one := packages:upgrade cmd:run release:rollback archive:restore lines:logs points:faults
+for_another = $(and $(filter command,$(firstword $(origin $(1)))),$(filter-out $(2),$(MAKECMDGOALS)))
+$(foreach pair,$(for_one),$(if $(call for_another,$(firstword $(subst :, ,$(pair))),$(lastword $(subst :, ,$(pair)))),\
+	$(error $(firstword $(subst :, ,$(pair)))= is for: make $(lastword $(subst :, ,$(pair))))))
+
+# As it was typed: make would take $HOME in it for $H and OME.
+override cmd := $(value cmd)
+export cmd
+
 .PHONY: help deploy upgrade run rollback remove restore status logs test lint sanity coverage fuzz faults release demo demo-stop benchmark benchmark-serve benchmark-reload benchmark-bulk readme clean
 
 help: ## Say what there is
@@ -37,9 +54,9 @@ status: ## Say what a site of yours is, and make a test request: make status sit
 	@tools/venv .venv requirements.txt
 	@tools/play status '$(site)' $(ARGS)
 
-logs: ## Show the end of a site's log: make logs site=flasky [ARGS='-e lines=200']
+logs: ## Show the end of a site's log: make logs site=flasky [lines=200]
 	@tools/venv .venv requirements.txt
-	@tools/play logs '$(site)' $(ARGS)
+	@tools/play logs '$(site)' $(if $(lines),-e 'lines=$(lines)') $(ARGS)
 
 test: ## Run every test (Docker is installed and started where that is possible)
 	@tools/venv .venv requirements.txt

@@ -88,6 +88,9 @@ class ActionModule(ActionBase):
         if unfit or not os.path.exists(file):
             return unfit
         given = self._loader.load_from_file(file)
+        warning = look.open_secrets(file, given)
+        if warning:
+            Display().warning(warning)
         settings = [name for name in variables if name.startswith(PREFIX)]
         return str(look.lost_settings(file, given if isinstance(given, Mapping) else (), settings))
 

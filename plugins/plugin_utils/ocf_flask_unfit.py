@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 # Of ansible-core, as in meta/runtime.yml, which a plain checkout does not heed.
 OLDEST = (2, 19)
+_VAULT = b"$ANSIBLE_VAULT"
 
 
 def old_ansible(version: str) -> str:
@@ -66,6 +67,19 @@ def lost_settings(path: str, given: Iterable[str], known: Sequence[str]) -> str:
         if meant and meant[0] not in names:
             return f"{os.path.relpath(path)} has {one}, which is no setting. Write it there as {meant[0]}."
     return ""
+
+
+def open_secrets(path: str, given: object) -> str:
+    """A file with an app's variables, not encrypted, that other accounts can read: a warning, for they may be nobody here."""
+    env = given.get("ocf_flask_env") if isinstance(given, Mapping) else None
+    with open(path, "rb") as file:
+        encrypted = file.read(len(_VAULT)) == _VAULT
+    # What is encrypted by itself is no text yet.
+    plain = isinstance(env, Mapping) and any(isinstance(value, str) for value in env.values())
+    if encrypted or not plain or not os.stat(path).st_mode & 0o044:
+        return ""
+    name = os.path.relpath(path)
+    return f"{name} has ocf_flask_env, and other accounts of this machine can read it. Type: chmod 600 {name}"
 
 
 def unread(name: str) -> str:

@@ -147,12 +147,14 @@ HERE = {
     "make rollback site=flasky ARGS='--check --diff'": Here("flasky would be changed (check mode: nothing was).", before=changed),
     "make rollback site=flasky": Here("flasky is rolled back."),
     "make rollback site=flasky release=20261124-034512": Here("flasky is rolled back.", {"20261124-034512": "RELEASE"}),
+    "make remove site=flasky ARGS=--check": Here("flasky would be removed (check mode: nothing was)."),
     "make remove site=flasky": Here("flasky is removed: it answers nobody any more."),
     "make restore site=flasky": Here("flasky is restored."),
     "make restore site=flasky archive=flasky-2026-11-24-034512": Here(
         "flasky is restored.", {"flasky-2026-11-24-034512": "ARCHIVE"}, before=removed
     ),
-    ".venv/bin/ansible-vault encrypt inventory/sites/flasky.yml": Here("Confirm New Vault password", before=with_secret, keys="pw\npw\n"),
+    "chmod 600 inventory/sites/flasky.yml": Here(before=with_secret),
+    ".venv/bin/ansible-vault encrypt inventory/sites/flasky.yml": Here("Confirm New Vault password", keys="pw\npw\n"),
     "make deploy site=flasky ARGS='--ask-vault-pass'": Here("SECRET_KEY added", keys="pw\n"),
     "uv add flask-login": Here("flask-login==0.6.3", before=with_project, environment=NO_NETWORK),
     "uv lock": Here("Resolved ", environment=NO_NETWORK),

@@ -213,6 +213,20 @@ LINES = {
     "no site for make": Line(
         "make deploy", "Which site? Type: make deploy site=NAME, for example: make deploy site=flasky\nmake: *** [… Error 2\n", "output"
     ),
+    "make with an option of the playbook's": Line(
+        "make remove site=flasky --check",
+        "Makefile:…: *** This goes to make and not to the playbook. Put it into ARGS, as in: make deploy site=flasky "
+        "ARGS='--check -e ocf_flask_python=3.12'.  Stop.\n",
+        "output",
+    ),
+    "make with a setting": Line(
+        "make deploy site=flasky -e ocf_flask_app=shop:app",
+        "Makefile:…: *** This goes to make and not to the playbook.…",
+        "output",
+    ),
+    "make with what is another verb's": Line(
+        "make deploy site=flasky packages=rich", "Makefile:…: *** packages= is for: make upgrade.  Stop.\n", "output"
+    ),
     "make with the name alone": Line(
         "make deploy flasky",
         "Which site? Type: make deploy site=NAME, for example: make deploy site=flasky\nmake: *** [… Error 2\n",
@@ -342,7 +356,7 @@ LINES = {
     ),
     "a command that is not there": Line(
         "make run site=working cmd=flaskk",
-        "working was not run.\n\n  The command 'flaskk' ended with status 127.\n\n    /bin/sh: …flaskk: …not found",
+        "A command of working failed.\n\n  The command 'flaskk' ended with status 127.\n\n    /bin/sh: …flaskk: …not found",
         "report",
     ),
     "upgrade what is not installed": Line(

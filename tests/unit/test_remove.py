@@ -144,6 +144,17 @@ def test_a_private_directory_with_anothers_inside_is_not_moved(deployed: Site) -
     assert outcome.state == "failed" and str(other) in outcome.error and deployed.web.stat().st_mode & 0o001
 
 
+def test_two_sites_of_a_name_are_exchanged_as_the_restoration_says(deployed: Site) -> None:
+    archive = Path(removed(deployed).archive)
+    deployed.write("flaskyapplication.py", APP.format("two"))
+    deployed.deployed()
+    told = "ansible-playbook playbooks/remove.yml -e site=flasky, then: ansible-playbook playbooks/restore.yml -e site=flasky -e archive="
+    assert f"To exchange the two: {told}{archive.name}" in restored(deployed).error
+    other = Path(removed(deployed).archive)
+    assert restored(deployed, archive.name).state == "restored" and other.exists()
+    assert (deployed.web / "flaskyapplication.py").read_text() == APP.format("one")
+
+
 def test_nothing_is_restored_over_something_else(deployed: Site) -> None:
     archive = Path(removed(deployed).archive)
     deployed.write("index.html", "new")

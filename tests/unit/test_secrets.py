@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.parsing.dataloader import DataLoader
 
 import ocf_flask_secrets as controller
+import ocf_flask_unfit
 from ocf_flask import reader, secrets
 from typed import Person
 
@@ -98,3 +101,41 @@ def test_no_playbook_shows_them_however_much_it_says(tmp_path: Path, wheels: Pat
     (tmp_path / "settings.json").write_text(json.dumps(settings))
     said = person.types(f"ansible-playbook playbooks/{verb}.yml -vvv -e site=flasky -e @{tmp_path}/settings.json")
     assert "secrets: VALUE_SPECIFIED_IN_NO_LOG_PARAMETER" in said.output and "hunter" not in said.output, said.output
+
+
+VAULTED = "!vault |\n    $ANSIBLE_VAULT;1.1;AES256\n    3131\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "warned"),
+    [
+        ("ocf_flask_env:\n  TOKEN: hunter\n", 0o644, True),
+        ("ocf_flask_env:\n  TOKEN: hunter\n", 0o600, False),
+        ("ocf_flask_env: {}\n", 0o644, False),
+        ("ocf_flask_app: shop\n", 0o644, False),
+        (f"ocf_flask_env:\n  TOKEN: {VAULTED}", 0o644, False),
+        ("", 0o644, False),
+    ],
+)
+def test_a_file_of_secrets_that_others_can_read_is_warned_of(tmp_path: Path, text: str, mode: int, warned: bool) -> None:
+    file = tmp_path / "flasky.yml"
+    file.write_text(text)
+    file.chmod(mode)
+    said = ocf_flask_unfit.open_secrets(str(file), DataLoader().load_from_file(str(file)))
+    assert said.endswith("Type: chmod 600 " + os.path.relpath(file)) if warned else not said
+
+
+def test_an_encrypted_file_may_be_read_by_all(tmp_path: Path) -> None:
+    (tmp_path / "flasky.yml").write_text("$ANSIBLE_VAULT;1.1;AES256\n3131\n")
+    (tmp_path / "flasky.yml").chmod(0o644)
+    assert not ocf_flask_unfit.open_secrets(str(tmp_path / "flasky.yml"), {"ocf_flask_env": {"TOKEN": "hunter"}})
+
+
+def test_a_deploy_warns_of_it(tmp_path: Path, wheels: Path) -> None:
+    person = Person(tmp_path, wheels)
+    file = person.checkout / "inventory/sites/flasky.yml"
+    file.write_text("ocf_flask_env:\n  TOKEN: hunter\n")
+    file.chmod(0o644)
+    said = person.types("make status site=flasky")
+    told = "inventory/sites/flasky.yml has ocf_flask_env, and other accounts of this machine can read it"
+    assert told in " ".join(said.output.split()), said.output

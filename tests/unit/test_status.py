@@ -46,6 +46,8 @@ def test_a_site_that_is_not_there_is_said_to_be_that(site: Site) -> None:
     assert (found.state, found.disk, found.error) == ("not deployed", 0, "")
     assert not site.web.exists() and not site.private.exists()
     assert "make deploy site=flasky" in status_report.status([found], AGAIN)
+    expected = "flasky has no log. There is no site of that name. To deploy one: make deploy site=flasky"
+    assert status_report.logs([found], AGAIN) == expected
 
 
 def test_a_site_made_by_hand_is_known_as_that(site: Site) -> None:
@@ -105,7 +107,7 @@ def test_the_logs_end_is_brought_over_the_rotation(site: Site) -> None:
     (log / "error.log").write_bytes(b"three \xff\nfour \x1b[2J\n")
     assert look(site, log_lines=3).log == "two\nthree \N{REPLACEMENT CHARACTER}\nfour \x1b[2J"
     assert look(site, log_lines=0).log == ""
-    said = status_report.logs([look(site, log_lines=10)])
+    said = status_report.logs([look(site, log_lines=10)], AGAIN)
     assert said.startswith(f"The end of {log}/error.log:\n\none\ntwo\n") and "\x1b" not in said
 
 
@@ -138,7 +140,7 @@ def test_the_last_exceptions_of_the_log_are_shown_with_their_times(site: Site) -
 
 def test_a_log_without_an_entry_is_said_with_its_place(site: Site) -> None:
     site.deployed()
-    assert f"{site.private}/log/error.log" in status_report.logs([look(site)])
+    assert f"{site.private}/log/error.log" in status_report.logs([look(site)], AGAIN)
 
 
 def test_a_hostile_record_of_a_release_is_only_data(site: Site) -> None:
@@ -157,7 +159,7 @@ def test_permissions_are_judged_by_what_the_site_was_deployed_with(site: Site) -
 
 def test_a_look_that_failed_says_all_that_is_known() -> None:
     broken = Status("flasky", owner="alice", state="failed", error="It ended.", detail="Traceback", advice="Do this.")
-    for said in (status_report.status([broken], AGAIN), status_report.logs([broken])):
+    for said in (status_report.status([broken], AGAIN), status_report.logs([broken], AGAIN)):
         assert said.endswith("\n\n  It ended.\n\n    Traceback\n\n  Do this.")
 
 

@@ -124,4 +124,4 @@ def _check_out(target: Path) -> None:
     python = shutil.which("python3", path="/usr/bin") or sys.executable
     version = subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout
     requirements = (target / "requirements.txt").read_text()
-    (target / ".venv/.made-from").write_text(f"{version}{requirements}{requirements}".rstrip("\n"))
+    (target / ".venv/.made-from").write_text(f"{target}\n{version}{requirements}{requirements}".rstrip("\n"))

@@ -78,6 +78,7 @@ def run(settings: Settings, kit: Kit, command: str, check: bool) -> Outcome:
             raise SiteError(
                 _NO_RUN.format(identity=manifest.id, name=settings.name), advice="Deploy it again: that makes a release with one."
             )
+        outcome.commanded = True
         completed = run_in(where.release(manifest.id), command, seconds=settings.timeouts.command, setting="ocf_flask_timeouts.command")
         if completed.returncode:
             raise SiteError(f"The command {command!r} {ended(completed)}.", completed.output)

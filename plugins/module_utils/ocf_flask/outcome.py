@@ -127,7 +127,7 @@ class Outcome(Record):
     (`plan.PARTS`); ``next_time`` says what to do before another deploy; ``diff`` is as Ansible takes it.
     ``to_declare``: settings, as lines of YAML, that say what a site had that was taken over, and ``declared_in``
     where they are written. ``urls``: the site's on
-    virtual hosts. ``output``: what a command of the user's printed; ``commanded``: whether the release command was begun. ``archive``: where a
+    virtual hosts. ``output``: what a command of the user's printed; ``commanded``: whether a command, or the release command, was begun. ``archive``: where a
     site that was removed is, or was.
     """
 

@@ -68,6 +68,8 @@ def cause(record: Record) -> str:
 def _one(outcome: Outcome, again: str) -> str:
     if outcome.state == SKIPPED:
         return failure(outcome, f"{outcome.name} was skipped.")
+    if outcome.state == FAILED and outcome.verb == "run" and outcome.commanded:
+        return failure(outcome, f"A command of {outcome.name} failed.")
     if outcome.state == FAILED:
         return failure(outcome, f"{outcome.name} was not {DONE[outcome.verb]}.")
     if outcome.verb == "run":

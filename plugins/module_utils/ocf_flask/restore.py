@@ -78,7 +78,11 @@ def _check_free(site: Site, archive: archives.Archive) -> None:
     to_come = ((archive.site, site.places.site), (archive.private, site.places.private))
     for path in (target for source, target in to_come if os.path.lexists(source) and not archives.is_copied(source, target)):
         if os.path.lexists(path) and not (path.is_dir() and not path.is_symlink() and not os.listdir(path)):
-            raise SiteError(f"{path} is there already, and is not replaced. Rename it first: mv {path} {path}.old")
+            exchange = f"To exchange the two: {site.again('remove')}, then: {site.again('restore', archive=archive.path.name)}"
+            is_site = release.live(site.places) is not None
+            raise SiteError(
+                f"{path} is there already, and is not replaced. {exchange if is_site else f'Rename it first: mv {path} {path}.old'}"
+            )
 
 
 def _bring_back(site: Site, archive: archives.Archive, outcome: Outcome) -> None:

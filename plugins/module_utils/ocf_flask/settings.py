@@ -10,6 +10,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -187,7 +188,8 @@ def check_name(name: Any) -> str:
 
 
 def _suggest_name(name: object) -> str:
-    last = str(name).rstrip("/").rpartition("/")[2]
+    last = unicodedata.normalize("NFKD", str(name).rstrip("/").rpartition("/")[2])
+    last = "".join(char for char in last if not unicodedata.combining(char))
     return re.sub(r"[^A-Za-z0-9_-]+", "-", last).strip("_-")[:64] or "flasky"
 
 

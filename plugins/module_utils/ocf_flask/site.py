@@ -84,9 +84,11 @@ class Site:
         """Where a release of that ID finds its code: in itself when the deploy brings the code, else where it is edited."""
         return self.places.release(identity) / "app" if self.settings.is_managed else self.code
 
-    def again(self, verb: str) -> str:
-        """What to type for another verb."""
-        return self.kit.again.format(verb=verb, name=self.settings.name)
+    def again(self, verb: str, **more: str) -> str:
+        """What to type for another verb, with further variables of it."""
+        typed = self.kit.again.format(verb=verb, name=self.settings.name)
+        option = " " if typed.startswith("make ") else " -e "
+        return typed + "".join(f"{option}{name}={value}" for name, value in more.items())
 
     @property
     def lasting(self) -> str:

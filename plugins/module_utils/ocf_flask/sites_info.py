@@ -28,5 +28,5 @@ def looking(*, test: bool, log_lines: int) -> Verb[status.Status]:
 
 def result(found: Sequence[status.Status], again: str, *, logs: bool) -> dict[str, Any]:
     """What the module returns; ``logs``: the report is about the sites' logs. ``again`` as for `report.lines`."""
-    text = status_report.logs(found) if logs else status_report.status(found, again)
+    text = status_report.logs(found, again) if logs else status_report.status(found, again)
     return {"changed": False, "sites": [one.result() for one in found], "report": text, **failures(found)}

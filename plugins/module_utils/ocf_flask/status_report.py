@@ -27,9 +27,9 @@ def status(found: Sequence[Status], again: str) -> str:
     return printable("\n".join([*table(_HEADINGS, [_row(one) for one in found]), *([""] if said else []), *said]))
 
 
-def logs(found: Sequence[Status]) -> str:
-    """The end of each site's log."""
-    return "\n\n".join(printable(_log(one)) for one in found)
+def logs(found: Sequence[Status], again: str) -> str:
+    """The end of each site's log. ``again`` as for `report.lines`."""
+    return "\n\n".join(printable(_log(one, again)) for one in found)
 
 
 def _one(site: Status, again: str) -> str:
@@ -92,9 +92,11 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def _log(site: Status) -> str:
+def _log(site: Status, again: str) -> str:
     if site.state in Record.states:
         return failure(site, f"The log of {site.name} could not be read.")
+    if site.state == ABSENT and not site.log:
+        return f"{site.name} has no log. {' '.join(_advice(site, again))}"
     if not site.log:
         return f"{site.name} has logged nothing yet. What its app prints, logs and raises comes into {site.log_file}"
     return f"The end of {site.log_file}:\n\n{site.log}"
