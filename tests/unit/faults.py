@@ -424,7 +424,7 @@ class Trial:
         self.step.prepare(world)
         world.save(self.place)
         self.tree_before, self.before = tree(world), self.answers()
-        self._gone: frozenset[str] | None = None
+        self._of_old_pages: frozenset[str] | None = None
         self.clean = run(world, self.step)
         states = {one["state"] for one in self.clean.outcomes.values()}
         assert states == {DONE[self.step.verb]} and not self.clean.trouble, self.clean
@@ -453,7 +453,7 @@ class Trial:
         :param around: what is so as long as the verb is at work.
         :param changed: settings of that run, by their full names.
         """
-        gone = self.gone_in_a_day() if fault is FAULTS["clock on"] else frozenset()
+        gone = self.of_old_pages() if fault is FAULTS["clock on"] else frozenset()
         self.world.load(self.place)
         with around():
             self.last = result = run(self.world, self.step, fault, number, **changed)
@@ -472,14 +472,22 @@ class Trial:
             wrong += [f"the next run of {one['name']} fails: {one['error']} {one['detail']}" for one in failed]
         return wrong + self.unlike_the_clean(gone)
 
-    def gone_in_a_day(self) -> frozenset[str]:
-        """What the verb leaves for an hour, and a later run takes away: static files that pages of before name."""
-        if self._gone is None:
+    def of_old_pages(self) -> frozenset[str]:
+        """The static files that the verb leaves for an hour, because pages of before name them."""
+        if self._of_old_pages is None:
             self.world.load(self.place)
+            before = self._published()
             self.again()
-            run(self.world, self.step, hours=24)
-            self._gone = frozenset(self.tree_after.keys() - tree(self.world).keys())
-        return self._gone
+            self._of_old_pages = before - self._published()
+        return self._of_old_pages
+
+    def _published(self) -> frozenset[str]:
+        """The files in the web spaces that are copies of the live releases' code."""
+        found = {
+            name: release.last_live(places.Places(self.world.web(name), self.world.private(name), self.world.home))
+            for name in self.step.names
+        }
+        return frozenset(f"web/{name}/{path}" for name, live in found.items() if live for path in live.published)
 
     def unlike_the_clean(self, gone: frozenset[str] = frozenset()) -> list[str]:
         """How all differs from what a run without the fault leaves, but for what may be gone."""
