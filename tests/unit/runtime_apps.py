@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import sys
+import threading
+import time
 from typing import Any
 
 HEADERS = [("Content-Type", "text/plain")]
@@ -234,6 +237,63 @@ def do_file(environ: Any, start: Any) -> Any:
 def do_large(environ: Any, start: Any) -> Any:
     start("200 OK", HEADERS)
     return [b"0123456789abcdef" * (100_000_000 // 16)]
+
+
+def do_small(environ: Any, start: Any) -> Any:
+    start("200 OK", HEADERS)
+    return [b"small"]
+
+
+def do_injected_name(environ: Any, start: Any) -> Any:
+    start("200 OK", [("X-A\r\nB", "c")])
+    return [b""]
+
+
+def do_injected_line(environ: Any, start: Any) -> Any:
+    start("200 OK", [("X-A", "1\nB: c")])
+    return [b""]
+
+
+def do_injected_status(environ: Any, start: Any) -> Any:
+    start("200 OK\r\nB: c", HEADERS)
+    return [b""]
+
+
+def do_header_of_bytes(environ: Any, start: Any) -> Any:
+    start("200 OK", [("X-A", b"c")])
+    return [b""]
+
+
+def do_length(environ: Any, start: Any) -> Any:
+    start("200 OK", [*HEADERS, ("Content-Length", environ["HTTP_LENGTH"])])
+    return [b"abc", b"def"]
+
+
+def do_alarm(environ: Any, start: Any) -> Any:
+    left = [200]
+
+    def tell(*_: Any) -> None:
+        left[0] -= 1
+        print("tick")
+        if not left[0]:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    signal.signal(signal.SIGALRM, tell)
+    signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+    start("200 OK", HEADERS)
+    return [b"x" * 20_000_000]
+
+
+def do_log_in_upload(environ: Any, start: Any) -> Any:
+    talker = threading.Thread(target=lambda: [print("y" * 1000) for _ in range(3000)])
+    talker.start()
+    count = 0
+    while piece := environ["wsgi.input"].read(10_000):
+        count += len(piece)
+        time.sleep(0.001)
+    talker.join()
+    start("200 OK", HEADERS)
+    return [str(count).encode()]
 
 
 def do_unread(environ: Any, start: Any) -> Any:

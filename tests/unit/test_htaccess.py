@@ -282,6 +282,12 @@ def test_a_site_made_by_hand_serves_files_unless_its_rule_takes_them(present: by
         (b"Require expr \"file('/etc/a') == file(/etc/b)\"", ["/etc/a", "/etc/b"]),
         (b"AuthName /x", []),
         (b"# AuthUserFile /x", []),
+        (b"  # my settings file: /home/alice/.env", []),
+        (b'AuthUserFile "/home/alice/my users"', ["/home/alice/my users"]),
+        (b"AuthUserFile '/home/alice/my users'", ["/home/alice/my users"]),
+        (b"AuthUserFile \\\n  /home/alice/.htpasswd", ["/home/alice/.htpasswd"]),
+        (b"AuthUserFile \\\r\n  /home/alice/.htpasswd", ["/home/alice/.htpasswd"]),
+        (b"LuaHookAccessChecker /home/alice/check.lua check", ["/home/alice/check.lua"]),
     ],
 )
 def test_the_files_that_the_web_server_is_to_read_are_known(line: bytes, paths: list[str]) -> None:

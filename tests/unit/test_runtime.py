@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import json
@@ -66,6 +67,10 @@ def site(request: pytest.FixtureRequest, make_sites: MakeSite, builtin: Site) ->
         ("/none", "'NoneType' object is not iterable"),
         ("/start-twice", "start_response was called twice"),
         ("/injection", "the header X-A has a control character"),
+        ("/injected-line", "the header X-A has a control character"),
+        ("/injected-name", "is no name for a header"),
+        ("/injected-status", "is no status: it has to be like '200 OK'"),
+        ("/header-of-bytes", "is not text"),
         ("/long-header", "the header X-A is longer than"),
         ("/bad-status", "'fine' is no status"),
         ("/interim-status", "'103 Early Hints' is no status"),
@@ -214,6 +219,71 @@ def test_the_input_has_the_methods_of_pep_3333(builtin: Site) -> None:
     assert json.loads(answer.body) == ["one\n", "tw", "o\n", "three\n", "four", ""]
 
 
+IMPOLITE = """
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+"""
+
+
+def test_the_apps_own_signal_handlers_end_no_request(make_site: MakeSite) -> None:
+    site = make_site(APPS + IMPOLITE)
+    process = site.start()
+    begun, go = site.web / "begun", site.web / "go"
+    with site.connect() as leaving:
+        leaving.sendall(fastcgi.encode_request(environ("/close-endless")))
+        leaving.recv(10)
+    first = site.connect()
+    first.sendall(fastcgi.encode_request(environ("/wait", HTTP_BEGUN=str(begun), HTTP_WAIT_FOR=str(go))))
+    wait_until(begun.exists)
+    process.send_signal(signal.SIGTERM)
+    go.touch()
+    assert b"waited" in read_all(first)
+    assert process.wait(SECONDS) == 0
+
+
+def slowly(site: Site, path: str) -> bytes:
+    """What a visitor gets who waits before he reads."""
+    with site.connect() as connection:
+        connection.settimeout(SECONDS)
+        connection.sendall(fastcgi.encode_request(environ(path)))
+        time.sleep(0.3)
+        return read_all(connection)
+
+
+def test_what_is_logged_in_the_middle_of_an_answer_does_not_stop_it(site: Site) -> None:
+    assert slowly(site, "/alarm").count(b"x") >= 20_000_000
+    assert "tick" in site.log_text()
+
+
+def test_an_app_without_select_poll_sends_long_answers(make_site: MakeSite) -> None:
+    site = make_site("import select\n" + APPS.replace("from __future__ import annotations\n", "") + "\ndel select.poll\n")
+    site.start()
+    assert slowly(site, "/unread").count(b"y") >= 3_000_000
+    assert site.ask("/").body == b"Hello World!"
+
+
+def test_an_app_that_takes_the_stream_below_its_output_is_heard(make_site: MakeSite) -> None:
+    source = 'import codecs, sys\n\nsys.stdout = codecs.getwriter("utf-8")(sys.stdout.detach())\n'
+    site = make_site(source + NEW.replace('    start("200', '    print("h\u00e9ard")\n    start("200'))
+    site.start()
+    pids = {site.ask("/").body.split(b",")[0] for _ in range(3)}
+    assert len(pids) == 1 and site.log_text().count("h\u00e9ard") == 3 and "Traceback" not in site.log_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "sent", "body"),
+    [
+        (" 3", "3", b"abc"), ("3 ", "3", b"abc"), ("6", "6", b"abcdef"), ("-1", "", b"abcdef"), ("0x3", "", b"abcdef"), ("3 x", "", b"abcdef"),
+        ("", "", b"abcdef"), ("\u0663", "", b"abcdef"),
+    ],
+)  # fmt: skip
+def test_a_content_length_is_kept_or_left_out(builtin: Site, given: str, sent: str, body: bytes) -> None:
+    answer = builtin.ask("/length", HTTP_LENGTH=given.encode().decode("latin-1"))
+    found = [value.strip() for name, value in answer.headers if name == "Content-Length"]
+    assert (answer.status, answer.body, found) == (200, body, [sent] * bool(sent))
+
+
 def test_an_upload_takes_bounded_memory(site: Site) -> None:
     before = int(site.ask("/count", b"x").body.split()[1])
     total, after = map(int, site.ask("/count", bytes(200_000_000)).body.split())
@@ -224,6 +294,14 @@ def test_an_upload_takes_bounded_memory(site: Site) -> None:
 
 def test_an_upload_that_is_not_read_is_no_error(site: Site) -> None:
     assert len(site.ask("/unread", bytes(3_000_000)).body) == 3_000_000
+
+
+def test_a_small_answer_to_an_upload_that_is_not_read_arrives(builtin: Site) -> None:
+    assert WritesFirst.ask(builtin, "/small", bytes(3_000_000)).count(b"small") == 1
+
+
+def test_a_thread_that_logs_during_an_upload_takes_nothing_of_it(builtin: Site) -> None:
+    assert b"6000000" in WritesFirst.ask(builtin, "/log-in-upload", bytes(6_000_000))
 
 
 class WritesFirst:
@@ -386,7 +464,8 @@ def test_the_deploys_token_is_answered_with_the_release(site: Site) -> None:
     answer = site.ask("/raise", HTTP_OCF_FLASK_TOKEN="secret")
     assert (answer.status, answer.body) == (200, f"{RELEASE}\n".encode())
     assert ("Cache-Control", "no-store") in answer.headers
-    assert site.ask("/", HTTP_OCF_FLASK_TOKEN="wrong").body == b"Hello World!"
+    for wrong in ("", "sec", "secrets", "wrong"):
+        assert site.ask("/", HTTP_OCF_FLASK_TOKEN=wrong).body == b"Hello World!"
     (site.private / "token").write_text("")
     assert site.ask("/", HTTP_OCF_FLASK_TOKEN="").body == b"Hello World!"
     (site.private / "token").unlink()
@@ -542,7 +621,7 @@ def test_sigterm_lets_the_request_in_flight_and_the_queued_ones_be_answered(make
     def refused() -> bool:
         with socket.socket(socket.AF_UNIX) as late:
             late.settimeout(SECONDS)
-            return late.connect_ex(str(site.socket_path)) != 0
+            return late.connect_ex(str(site.socket_path)) == errno.ECONNREFUSED
 
     wait_until(refused)
     go.touch()
@@ -613,8 +692,9 @@ def app(environ, start):
     return [repr((os.getpid(), os.getcwd(), mask, os.environ.get("LEFT"))).encode()]
 """
 LEAVES_THINGS = """
-import atexit, os, pathlib, time
+import atexit, os, pathlib, sys, time
 
+sys.argv[:] = ["other", "name"]
 os.environ["LEFT"] = "by the old code"
 os.umask(0o077)
 atexit.register(pathlib.Path("ended").absolute().touch)

@@ -43,7 +43,9 @@ _TAKING = re.compile(
 
 # Directives and functions that have the web server itself read a file (mod_authn_*, mod_authz_*, mod_lua, ap_expr).
 _READING = re.compile(rb"\s*(Auth\w*File|Lua\w+)\s|.*\bfile\s*[(:]", re.I)
-_PATH = re.compile(rb"/[^\s\"'<>()]+")
+_PATH = re.compile(rb"(?<=\")/[^\"\n]+|(?<=')/[^'\n]+|/[^\s\"'<>()]+")
+_CONTINUED = re.compile(rb"\\\r?\n")
+_COMMENT = re.compile(rb"\s*#")
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ def block_of(content: bytes) -> bytes | None:
 
 def files_read(content: bytes) -> list[str]:
     """The absolute paths of files, such as AuthUserFile's, that an ``.htaccess`` has the web server read."""
-    return [os.fsdecode(path) for line in _lines(content) if _READING.match(line) for path in _PATH.findall(line)]
+    lines = [line for line in _lines(_CONTINUED.sub(b"", content)) if not _COMMENT.match(line)]
+    return [os.fsdecode(path) for line in lines if _READING.match(line) for path in _PATH.findall(line)]
 
 
 def remove(present: bytes) -> bytes:

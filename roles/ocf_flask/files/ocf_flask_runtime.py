@@ -34,13 +34,13 @@ import gc
 import io
 import os
 import re
-import select
 import signal
 import socket
 import struct
 import sys
 import threading
 import time
+from select import POLLIN, POLLOUT, poll  # eventlet takes it out of the module
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union, cast
 
 if TYPE_CHECKING:
@@ -229,6 +229,15 @@ def stderr_pieces(data: bytes) -> Iterator[bytes]:
         yield data
 
 
+class Text(io.TextIOWrapper):
+    """`sys.stdout` and `sys.stderr`: also for an app that puts a stream of its own over what is below, as many do."""
+
+    def detach(self) -> io.BufferedWriter:
+        """What is below; this goes on working, or the process would lose its voice."""
+        self.flush()
+        return cast("io.BufferedWriter", self.buffer)
+
+
 class ErrorStream(io.RawIOBase):
     """Where all text goes: to the web server's log and to the site's own.
 
@@ -252,7 +261,7 @@ class ErrorStream(io.RawIOBase):
         self._lock = threading.RLock()
         # A surrogate or any other text must not make logging fail.
         below = cast("io.BufferedWriter", self)
-        self.text = io.TextIOWrapper(below, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        self.text = Text(below, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
     def writable(self) -> bool:
         return True
@@ -438,6 +447,7 @@ LONGEST_HEADER = 8_189
 header_name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z").match
 # Apache answers 500 by itself when one of these gets into a header.
 control_character = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+whole_number = re.compile(r"[0-9]+\Z").match
 # An answer cannot be 1xx: mod_fcgid takes the first header block for all there is.
 status_line = re.compile(r"[2-9][0-9][0-9](?: |\Z)").match
 
@@ -512,10 +522,14 @@ class Response:
         self._bodyless = status[:3] in ("204", "304")
         if status[:3] == "200":  # else Apache answers with the page that Location names (CGI)
             headers = [item for item in headers if item[0].lower() != "location"]
-        length = next((v for name, v in headers if name.lower() == "content-length"), None)
+        length = next((v.strip() for name, v in headers if name.lower() == "content-length"), None)
+        if length is not None and not whole_number(length):
+            self._errors.write(f"The Content-Length {length!r} is no number of bytes; left out.\n")
+            headers = [item for item in headers if item[0].lower() != "content-length"]
+            length = None
         if length is None and only is not None and not self._bodyless:
             headers = [*headers, ("Content-Length", str(len(only)))]
-        if length is not None and length.isdecimal() and not (self._head or self._bodyless):
+        if length is not None and not (self._head or self._bodyless):
             self._left = int(length)
         self._send = self._start(status, headers)
 
@@ -745,8 +759,12 @@ class Connection:
     def __init__(self, sock: socket.socket, received: io.BufferedReader) -> None:
         self._sock = sock
         self._received = received
-        # An app's threads may log while the answer is being sent.
-        self._lock = threading.Lock()
+        # An app's threads may log while the answer is being sent, and so may
+        # what Python runs in between: finalizers and signal handlers.
+        self._lock = threading.RLock()
+        self._is_sending = False
+        self._thread = threading.get_ident()
+        self._rest: list[Buffer] = []
         self._head = b""
         self.body: Body | None = None
 
@@ -794,20 +812,45 @@ class Connection:
         return decode_params(bytes(params))
 
     def send(self, buffers: list[Buffer]) -> None:
-        """Send all of `buffers`, in one system call if the peer keeps up."""
+        """Send all of `buffers`, in one system call if the peer keeps up.
+
+        Raises `Gone` too for what cannot be sent now: in the middle of something
+        else, or from a thread that would have to wait during an upload.
+        """
         with self._lock:
-            while buffers:
-                try:
-                    sent = self._sock.sendmsg(buffers, (), socket.MSG_DONTWAIT)
-                except BlockingIOError:
+            if self._is_sending or (self._rest and not self._may_wait()):
+                raise Gone
+            self._is_sending = True
+            try:
+                self._send([*self._rest, *buffers])
+            finally:
+                self._is_sending = False
+
+    def _send(self, buffers: list[Buffer]) -> None:
+        has_begun, self._rest = bool(self._rest), []
+        while buffers:
+            try:
+                sent = self._sock.sendmsg(buffers, (), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            except BlockingIOError:
+                if self._may_wait():
                     self._wait_for_peer()
-                    continue
-                except OSError as error:
-                    raise Gone(str(error)) from None
-                while buffers and sent >= len(buffers[0]):
-                    sent -= len(buffers.pop(0))
-                if sent:
-                    buffers[0] = memoryview(buffers[0])[sent:]
+                elif has_begun:
+                    self._rest = buffers  # goes before whatever is sent next
+                    return
+                else:
+                    raise Gone from None
+                continue
+            except OSError as error:
+                raise Gone(str(error)) from None
+            has_begun = True
+            while buffers and sent >= len(buffers[0]):
+                sent -= len(buffers.pop(0))
+            if sent:
+                buffers[0] = memoryview(buffers[0])[sent:]
+
+    def _may_wait(self) -> bool:
+        """Whether this thread can: of an upload, the app's own thread alone reads."""
+        return threading.get_ident() == self._thread or self.body is None or self.body.complete
 
     def _wait_for_peer(self) -> None:
         """Wait until more can be sent.
@@ -818,8 +861,8 @@ class Connection:
         """
         if self.body is not None:
             self.body.spool()
-        poller = select.poll()
-        poller.register(self._sock, select.POLLOUT)
+        poller = poll()
+        poller.register(self._sock, POLLOUT)
         poller.poll()
 
     def start(self, status: str, headers: Headers) -> Write:
@@ -1049,8 +1092,8 @@ class Loop:
     def __init__(self, listener: socket.socket, watch: Watch) -> None:
         self._listener = listener
         self._watch = watch
-        self._poller = select.poll()
-        self._poller.register(listener, select.POLLIN)
+        self._poller = poll()
+        self._poller.register(listener, POLLIN)
         self._draining = False
         self._end = float("inf")
         listener.setblocking(False)
@@ -1150,6 +1193,7 @@ class Beginning:
     def __init__(self) -> None:
         self._environment = dict(os.environ)
         self._directory = os.getcwd()
+        self._name = os.path.basename(sys.argv[0])
         self._umask = os.umask(0o022)
         os.umask(self._umask)
 
@@ -1176,7 +1220,7 @@ class Beginning:
         os.umask(self._umask)
         # With a slash, the restarter does not find the file: it would go on
         # ending the process, whose number is the old one's. The watch remains.
-        script = os.path.join(".", os.path.basename(sys.argv[0]))
+        script = os.path.join(".", self._name)
         with contextlib.suppress(OSError):
             os.execve(script, [script], self._environment)
         # An exit handler that hangs must not get its turn again.
@@ -1213,13 +1257,20 @@ def flup_answer(application: Application, errors: ErrorStream) -> Callable[[sock
     from flup.server import fcgi_base  # type: ignore[import-untyped,unused-ignore]
 
     class LockedConnection(fcgi_base.Connection):  # type: ignore[misc]
-        """The app's threads may log while the answer is being sent."""
+        """The app's threads may log while the answer is being sent, and finalizers and signal handlers."""
 
-        lock = threading.Lock()
+        lock = threading.RLock()
+        is_sending = False
 
         def writeRecord(self, rec: Any) -> None:
             with self.lock:
-                super().writeRecord(rec)
+                if self.is_sending:
+                    raise Gone
+                self.is_sending = True
+                try:
+                    super().writeRecord(rec)
+                finally:
+                    self.is_sending = False
 
     def flup_application(environ: Environ, start: Callable[..., Write]) -> Iterator[bytes]:
         def start_with_bytes(status: str, headers: Headers) -> Write:
@@ -1437,7 +1488,10 @@ def serve(app: str, server: str = "builtin") -> None:
     signal.signal(signal.SIGTERM, loop.drain)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
     release_children(loop, errors)
-    if loop.run(answer_with(app, server, site, errors, loop)):
+    answer = answer_with(app, server, site, errors, loop)
+    # An app's own handler would end it in the middle of a request.
+    signal.signal(signal.SIGTERM, loop.drain)
+    if loop.run(answer):
         beginning.again(listener, errors)
     # A thread or exit handler of the app must not keep a drained process alive.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
