@@ -711,7 +711,7 @@ def correct_paths(environ: Environ, site: Site) -> None:
     url = environ.get("REDIRECT_URL", "")
     if url or prefix.endswith(("/", SCRIPT)):
         prefix = prefix[: -len(SCRIPT)] if prefix.endswith(SCRIPT) else prefix.rstrip("/")
-        if url == prefix or url.startswith(prefix + "/"):
+        if url and (url == prefix or url.startswith(prefix + "/")):
             path = url[len(prefix) :]
         if path == SCRIPT or path.startswith(SCRIPT + "/"):
             path = path[len(SCRIPT) :]
