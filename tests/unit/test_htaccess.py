@@ -37,6 +37,9 @@ _FILE = st.builds(
 )
 
 
+HEADER = b"Header set X y\n"
+
+
 def merged(present: bytes) -> bytes:
     return htaccess.merge(present, BLOCK).content
 
@@ -113,6 +116,33 @@ def test_the_recipes_lines_are_replaced_whatever_their_case_and_blanks(recipe: b
     assert found.taking == ()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"RewriteRule ^(.*)$ run.fcgi/$1 [QSA,L]", b"RewriteRule ^ run.fcgi/%{REQUEST_URI} [L]", b"RewriteRule .* run.fcgi/$0 [L]",
+        b"RewriteRule ^$ run.fcgi [L]", b'RewriteRule "^(.*)$" "/~alice/flasky/run.fcgi/$1" [QSA,L]', b"RewriteRule .* run.fcgi",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "condition",
+    [
+        b"", b"RewriteCond %{REQUEST_FILENAME} !-f\n", b"RewriteCond %{SCRIPT_FILENAME} !-d\n", b"RewriteCond %{REQUEST_FILENAME} !-l\n",
+        b"RewriteCond %{REQUEST_FILENAME} !-s\n", b"RewriteCond %{REQUEST_URI} !^/static\n", b"RewriteCond %{REQUEST_URI} !run\\.fcgi\n",
+        b"RewriteCond %{ENV:REDIRECT_STATUS} ^$\n",
+    ],
+)  # fmt: skip
+def test_the_rules_of_other_recipes_are_known_too(condition: bytes, line: bytes) -> None:
+    found = htaccess.merge(HEADER + b"RewriteEngine On\n" + condition + line + b"\nDirectoryIndex run.fcgi\n", BLOCK)
+    assert found.content.replace(OURS, b"") == HEADER and found.taking == ()
+
+
+@pytest.mark.parametrize(
+    "line", [b"RewriteRule ^api/(.*)$ run.fcgi/$1 [L]", b"RewriteRule ^(.*)$ other.fcgi/$1 [L]", b"RewriteRule ^(.*)$ run.fcgi.old [L]"]
+)
+def test_a_rule_for_some_urls_or_another_program_stays(line: bytes) -> None:
+    assert htaccess.merge(line + b"\n", BLOCK).content == line + b"\n" + OURS
+
+
 def test_a_comment_between_the_recipes_lines_stays() -> None:
     content = merged(RECIPE.replace(b"RewriteCond", b"# not for files\nRewriteCond"))
     assert content == OURS + b"# not for files\n"
@@ -148,6 +178,8 @@ def test_the_recipe_below_our_block_goes_too() -> None:
     [
         "RewriteRule ^x$ /y [R]", "  redirect /a /b", "RedirectMatch 301 ^/a /b", "SetHandler None", "AddHandler cgi-script .py",
         "DirectoryIndex index.html", "FallbackResource /x", "RewriteEngine off", "FcgidWrapper /x .fcgi", "ForceType text/plain",
+        "RedirectPermanent /a /b", "RedirectTemp /a /b", "Action text/html /x", "Script PUT /x", "DirectorySlash Off", "RemoveHandler .py",
+        "RewriteOptions Inherit",
     ],
 )  # fmt: skip
 def test_a_rule_that_takes_requests_from_the_app_is_named_with_its_line(line: str) -> None:
@@ -195,6 +227,7 @@ def test_broken_marker_lines_are_refused_and_nobody_guesses_whose_lines_are_whos
 def test_a_line_that_goes_on_in_the_next_does_not_swallow_our_first() -> None:
     assert merged(b"Redirect /a \\\n") == b"Redirect /a \\\n\n" + OURS
     assert merged(b"Redirect /a \\") == b"Redirect /a \\\n\n" + OURS
+    assert merged(b"Redirect /a \\\r\n") == b"Redirect /a \\\r\n\n" + OURS
     # Only at its very end does a backslash have Apache read on.
     for ended in (b"Redirect /a \\ \n", b"Redirect /a \\X\n"):
         assert merged(ended) == ended + OURS
@@ -207,7 +240,6 @@ def test_of_our_block_only_its_last_line_end_is_ours() -> None:
 
 IF = b"<IfModule mod_rewrite.c>\n"
 FI = b"</IfModule>\n"
-HEADER = b"Header set X y\n"
 ONE_LINE = b"RewriteRule ^(.*)$ run.fcgi/$1 [L]\n"
 
 
