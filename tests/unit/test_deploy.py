@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -250,6 +251,22 @@ def test_what_its_owner_writes_while_a_release_is_built_stays(site: Site, monkey
     assert copy.read_bytes() == program and any(str(copy) in note for note in outcome.notes)
     monkeypatch.undo()
     assert site.deploy(public=["a.txt"]).state == "unchanged"
+
+
+def test_a_public_directory_without_its_slash_is_noted(site: Site) -> None:
+    site.write("downloads/a.txt", "a")
+    assert any(
+        "ocf_flask_public has downloads, which is a directory" in note for note in site.deployed(public=["downloads", "a.txt"]).notes
+    )
+    outcome = site.deployed(public=["downloads/"])
+    assert not any("ocf_flask_public" in note for note in outcome.notes)
+
+
+def test_permissions_of_many_files_are_shown_in_part(site: Site) -> None:
+    for number in range(130):
+        site.write(f"data/{number}.txt", "x")
+    (diff,) = [one for one in site.deployed().diff if one["before_header"] == str(site.web)]
+    assert diff["after"].count("\n") == 101 and re.search(r"\nand \d+ more\n$", diff["after"])
 
 
 def test_old_releases_go_but_none_that_was_live_within_the_hour(site: Site) -> None:

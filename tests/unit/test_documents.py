@@ -182,8 +182,12 @@ ELSEWHERE = {
         ],
         LONG,
     ),
-    "ansible-playbook -i ssh.example.edu, -u alice deploy.yml -e site=flasky": Elsewhere(
-        "SSH", "site/sources/test_sources.py", "test_from_a_laptop_over_ssh"
+    **dict.fromkeys(
+        [
+            "ansible-playbook -i ssh.example.edu, -u alice deploy.yml -e site=flasky",
+            "make deploy site=flasky ARGS='-i ssh.example.edu, -u alice'",
+        ],
+        Elsewhere("SSH", "site/sources/test_sources.py", "test_from_a_laptop_over_ssh"),
     ),
     "make deploy site=flasky ARGS='-e ocf_flask_version=1a2b3c4'": Elsewhere(
         "a repository", "site/sources/test_sources.py", "test_a_branch_a_commit_and_the_way_back"

@@ -13,7 +13,7 @@ from .site import Site
 
 _NEW = "NEW-RELEASE"
 # Of the files whose permissions change, a difference lists this many.
-_SHOWN = 500
+_SHOWN = 100
 # All that there is to do, after a run that was interrupted once it had switched.
 SWEPT = {"directory": ["what an interrupted run had left taken away"]}
 
@@ -79,6 +79,11 @@ def _notes(site: Site, view: observe.View) -> list[str]:
     notes += _source_notes(site, view)
     notes += _cron_notes(site)
     notes += _permission_notes(site, view.observed.permissions)
+    notes += [
+        f"ocf_flask_public has {name}, which is a directory: what is in it is public only with a / at the end, as in {name}/"
+        for name in site.settings.public
+        if not name.endswith("/") and (site.code / name).is_dir()
+    ]
     if site.owner.uid == 0:
         notes.append("This is root's own site, and suexec runs no site of root's. To deploy for another account: -e owner=NAME")
     return notes
