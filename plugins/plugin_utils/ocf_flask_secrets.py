@@ -29,8 +29,8 @@ def conceal(variables: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     secrets: dict[str, Any] = {"variables": hidden, "sites": {}}
     if isinstance(visible.get(_SITES), list):
         entries = [_parted(entry, "") if isinstance(entry, Mapping) else (entry, {}) for entry in visible[_SITES]]
-        visible[_SITES] = [entry for entry, _ in entries]
-        secrets["sites"] = {place: of_entry for place, (_, of_entry) in enumerate(entries) if of_entry}
+        visible[_SITES] = [parted[0] for parted in entries]
+        secrets["sites"] = {place: parted[1] for place, parted in enumerate(entries) if parted[1]}
     if not any(secrets.values()):
         return visible, ""
     return visible, base64.b64encode(json.dumps(secrets).encode()).decode()

@@ -68,8 +68,8 @@ class Status(Record):
     urls: list[str] = field(default_factory=list)
 
     def cause(self) -> str:
-        problem, _, detail = self.problem.partition("\n")
-        return super().cause() or in_a_line(problem, detail)
+        problem, *details = self.problem.split("\n")
+        return super().cause() or in_a_line(problem, "\n".join(details))
 
     def is_sound(self) -> bool:
         return (

@@ -23,7 +23,7 @@ def printable(text: str) -> str:
 
 def in_a_line(text: str, detail: str) -> str:
     """The text's first line; where that announces the detail, also its last: of a traceback the end says what is wrong."""
-    first, *_ = printable(text).split("\n")
+    first = printable(text).partition("\n")[0]
     last = next((line.strip() for line in reversed(printable(detail).split("\n")) if line.strip()), "")
     return f"{first} {last}".rstrip() if first.endswith(":") else first
 
