@@ -218,6 +218,20 @@ def test_undoing_gives_back_what_was(site: Path) -> None:
     assert modes(site) == before
 
 
+@pytest.mark.parametrize("program", [True, False])
+def test_another_site_inside_of_this_one_is_left_alone(site: Path, program: bool) -> None:
+    inner = site / "static" / "shop"
+    inner.mkdir(parents=True, mode=0o755)
+    for name in ("config.py", "index.html"):
+        (inner / name).write_text("x")
+        (inner / name).chmod(0o640)
+    if program:
+        (inner / "run.fcgi").symlink_to("gone")
+    set_all(site)
+    modes = [stat.S_IMODE((inner / name).stat().st_mode) for name in ("", "config.py", "index.html")]
+    assert (modes == [0o755, 0o640, 0o640]) is program
+
+
 def test_a_site_that_is_not_there_yet_has_nothing_to_find(tmp_path: Path) -> None:
     assert permissions.compare(tmp_path / "none", PUBLIC) == Found()
 
