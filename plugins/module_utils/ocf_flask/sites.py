@@ -70,10 +70,9 @@ def verb(name: str, kit: Kit, asked: Asked, *, check: bool) -> Verb[Outcome]:
     def seconds(one: settings.Settings) -> float:
         if name == "run":
             return one.timeouts.command + _SLACK
-        # A repository has as long as a virtualenv, and an upgrade makes two. What a setting leaves open, a site's own record may name:
-        # a repository, or a release command, with which the app is started once more.
-        builds = one.timeouts.build * (1 + (one.is_repository or not one.source) + (name == "upgrade"))
-        command = one.timeouts.command + one.smoke_test.timeout
+        # A repository has as long as a virtualenv, an upgrade makes two, and with a release command, the app is started once more.
+        builds = one.timeouts.build * (1 + one.is_repository + (name == "upgrade"))
+        command = one.timeouts.command + one.smoke_test.timeout if one.release_command else 0
         return one.timeouts.lock + builds + one.smoke_test.timeout + command + one.timeouts.live + _SLACK
 
     return Verb(name, work, seconds, Outcome, _LOAD[name])
