@@ -11,11 +11,10 @@ lost += $(foreach flag,L e,$(findstring $(flag),$(firstword -$(MAKEFLAGS))))
 ifneq ($(strip $(lost)),)
 $(error This goes to make and not to the playbook. Put it into ARGS, as in: make deploy site=flasky ARGS='--check -e ocf_flask_python=3.12')
 endif
-# Each of these is for one verb.
-for_one := packages:upgrade cmd:run release:rollback archive:restore lines:logs points:faults
-for_another = $(and $(filter command,$(firstword $(origin $(1)))),$(filter-out $(2),$(MAKECMDGOALS)))
-$(foreach pair,$(for_one),$(if $(call for_another,$(firstword $(subst :, ,$(pair))),$(lastword $(subst :, ,$(pair)))),\
-	$(error $(firstword $(subst :, ,$(pair)))= is for: make $(lastword $(subst :, ,$(pair))))))
+# A variable that is for one verb alone.
+alone = $(if $(and $(filter $(1),$(given)),$(filter-out $(2),$(MAKECMDGOALS))),$(error $(1)= is for: make $(2)))
+$(call alone,packages,upgrade)$(call alone,cmd,run)$(call alone,release,rollback)$(call alone,archive,restore)
+$(call alone,lines,logs)$(call alone,points,faults)
 
 # As it was typed: make would take $HOME in it for $H and OME.
 override cmd := $(value cmd)

@@ -103,8 +103,8 @@ def remove(where: Places, name: str, env: Mapping[str, str]) -> None:
 
 def put(where: Places, name: str, wanted: Sequence[str], env: Mapping[str, str]) -> None:
     """Have the crontab contain these lines for the site: `install`, and its way back."""
-    # Several sites of one owner may be deployed at once, and share the crontab.
     where.crontab_lock.parent.mkdir(mode=0o700, exist_ok=True)
+    # Several sites of one owner may be deployed at once, and share the crontab.
     with locked(where.crontab_lock, 30, what="change of the crontab"):
         content = present(env)
         new = merge(content, name, wanted)

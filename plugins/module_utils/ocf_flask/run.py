@@ -61,7 +61,7 @@ def select(run: Run) -> list[Mapping[str, Any]]:
     entries = _entries(listed or [])
     owners = {id(entry): owner_of(run, entry) for entry in entries}
     chosen = [entry for entry in entries if _is_asked_for(run, str(entry["name"]), owners[id(entry)])]
-    if chosen or elsewhere(run):
+    if chosen or asked_for_elsewhere(run):
         return chosen
     names = sorted({*(str(entry["name"]) for entry in entries), *(name for name, _ in _others(run))})
     near = difflib.get_close_matches(run.site, names, n=3)
@@ -70,7 +70,7 @@ def select(run: Run) -> list[Mapping[str, Any]]:
     raise SettingError(f"No site matches {asked}. {meant}The sites of this inventory: {some(names, _SHOWN)}")
 
 
-def elsewhere(run: Run) -> list[str]:
+def asked_for_elsewhere(run: Run) -> list[str]:
     """The names of the sites of other hosts that are asked for too."""
     return [name for name, owner in _others(run) if _is_asked_for(run, name, owner)]
 

@@ -14,7 +14,7 @@ from .errors import SettingError
 from .outcome import DONE, UNCHANGED, WOULD_CHANGE, Outcome, Record, are_texts
 from .progress import writer
 from .revision import Brought
-from .run import Run, Verb, elsewhere, execute, failures, select
+from .run import Run, Verb, asked_for_elsewhere, execute, failures, select
 from .secrets import put_back
 from .site import Kit, Site, open_site
 from .words import printable
@@ -203,7 +203,7 @@ def refuse_many(name: str, run: Run, *, sure: bool) -> None:
         return
     several = [str(entry["name"]) for entry in select(run)]
     # Each host has a run of its own.
-    several += elsewhere(run)
+    several += asked_for_elsewhere(run)
     if len(several) > 1:
         names = ", ".join(several)
         raise SettingError(

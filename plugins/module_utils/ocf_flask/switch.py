@@ -54,9 +54,8 @@ def switch(site: Site, view: observe.View, manifest: release.Manifest, outcome: 
             release.mark(where, view.live.id)
         _put_run_fcgi(where, on_error)
     if view.plan.htaccess:
-        present = observe.read_htaccess(where.htaccess)
-        if site.adopted and not view.live and present is not None:
-            _copy_htaccess(where, present, outcome, on_error)
+        if site.adopted and not view.live:
+            _copy_htaccess(where, outcome, on_error)
         _put_htaccess(where, on_error)
     reply = live.wait_for(site.url, question.token, manifest.id, before=question.before, seconds=site.settings.timeouts.live)
     if _refuses(question.before, reply):
@@ -88,8 +87,11 @@ def _copy_edited(site: Site, content: bytes, outcome: Outcome, on_error: ExitSta
     outcome.notes.append(f"run.fcgi had been written or edited by hand: it was replaced, and yours is kept as {copy}")
 
 
-def _copy_htaccess(where: Places, content: bytes, outcome: Outcome, on_error: ExitStack) -> None:
+def _copy_htaccess(where: Places, outcome: Outcome, on_error: ExitStack) -> None:
     """By its name the web server gives it to nobody."""
+    content = observe.read_htaccess(where.htaccess)
+    if content is None:
+        return
     copy = where.site / f".htaccess.{release.stamp()}"
     files.write_new(copy, content, 0o600)
     on_error.callback(copy.unlink, missing_ok=True)

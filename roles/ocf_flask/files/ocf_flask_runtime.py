@@ -753,16 +753,36 @@ class Broken(Gone):
     """The peer sends what mod_fcgid never does."""
 
 
+class Turn:
+    """Whose turn it is to send: an app's threads may log while the answer is being sent.
+
+    They wait for each other. What Python runs in the middle of a turn, finalizers
+    and signal handlers, cannot wait for it: that gets `Gone`.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._is_taken = False
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        if self._is_taken:
+            self._lock.release()
+            raise Gone
+        self._is_taken = True
+
+    def __exit__(self, *_: object) -> None:
+        self._is_taken = False
+        self._lock.release()
+
+
 class Connection:
     """One connection from the web server: a request in, its answer out."""
 
     def __init__(self, sock: socket.socket, received: io.BufferedReader) -> None:
         self._sock = sock
         self._received = received
-        # An app's threads may log while the answer is being sent, and so may
-        # what Python runs in between: finalizers and signal handlers.
-        self._lock = threading.RLock()
-        self._is_sending = False
+        self._turn = Turn()
         self._thread = threading.get_ident()
         self._rest: list[Buffer] = []
         self._head = b""
@@ -817,14 +837,10 @@ class Connection:
         Raises `Gone` too for what cannot be sent now: in the middle of something
         else, or from a thread that would have to wait during an upload.
         """
-        with self._lock:
-            if self._is_sending or (self._rest and not self._may_wait()):
+        with self._turn:
+            if self._rest and not self._may_wait():
                 raise Gone
-            self._is_sending = True
-            try:
-                self._send([*self._rest, *buffers])
-            finally:
-                self._is_sending = False
+            self._send([*self._rest, *buffers])
 
     def _send(self, buffers: list[Buffer]) -> None:
         has_begun, self._rest = bool(self._rest), []
@@ -1257,20 +1273,11 @@ def flup_answer(application: Application, errors: ErrorStream) -> Callable[[sock
     from flup.server import fcgi_base  # type: ignore[import-untyped,unused-ignore]
 
     class LockedConnection(fcgi_base.Connection):  # type: ignore[misc]
-        """The app's threads may log while the answer is being sent, and finalizers and signal handlers."""
-
-        lock = threading.RLock()
-        is_sending = False
+        turn = Turn()
 
         def writeRecord(self, rec: Any) -> None:
-            with self.lock:
-                if self.is_sending:
-                    raise Gone
-                self.is_sending = True
-                try:
-                    super().writeRecord(rec)
-                finally:
-                    self.is_sending = False
+            with self.turn:
+                super().writeRecord(rec)
 
     def flup_application(environ: Environ, start: Callable[..., Write]) -> Iterator[bytes]:
         def start_with_bytes(status: str, headers: Headers) -> Write:
