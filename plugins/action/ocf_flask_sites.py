@@ -114,12 +114,12 @@ class ActionModule(ActionBase):
         if not missing:
             return result
         with tempfile.TemporaryDirectory() as directory:
-            archive = os.path.join(directory, "code.zip")
+            delivery = os.path.join(directory, "code.zip")
             try:
-                source.pack(arguments["sources"], set(missing), archive)
+                source.pack(arguments["sources"], set(missing), delivery)
             except (source.SourceError, OSError) as error:
                 return {"failed": True, "msg": str(error)}
-            arguments["archive"] = self._send(archive)
+            arguments["delivery"] = self._send(delivery)
         return self._execute(arguments, variables)
 
     def _execute(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:

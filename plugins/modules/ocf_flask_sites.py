@@ -59,7 +59,7 @@ options:
     description: The ID of the release that O(verb=rollback) goes back to; empty for the one before the live one.
     type: str
     default: ""
-  archived:
+  archive:
     description: The name of the archive that O(verb=restore) brings back; empty for the latest of the site.
     type: str
     default: ""
@@ -108,8 +108,8 @@ options:
     description: Of each directory on the controller that sites are deployed from, its files with their marks. The action plugin makes it.
     type: dict
     default: {}
-  archive:
-    description: The path of an archive with the contents of those files that this machine lacks. The action plugin sends it.
+  delivery:
+    description: The path of a ZIP archive with the contents of those files that this machine lacks. The action plugin sends it.
     type: path
     default: ""
   secrets:
@@ -230,11 +230,11 @@ def main() -> None:
             "packages": {"type": "list", "elements": "str", "default": []},
             "command": {"type": "str", "default": ""},
             "release": {"type": "str", "default": ""},
-            "archived": {"type": "str", "default": ""},
+            "archive": {"type": "str", "default": ""},
             "all": {"type": "bool", "default": False},
             "kit": {"type": "dict", "required": True, "options": {name: {"type": "str", "required": True} for name in KIT}},
             "sources": {"type": "dict", "default": {}},
-            "archive": {"type": "path", "default": ""},
+            "delivery": {"type": "path", "default": ""},
             "secrets": {"type": "str", "default": "", "no_log": True},
             "uv": {"type": "list", "elements": "str", "default": []},
             "again": {"type": "str", "default": "ansible-playbook playbooks/{verb}.yml -e site={name}"},
@@ -247,12 +247,12 @@ def main() -> None:
     variables = engine.put_back(given["variables"], given["secrets"])
     run = engine.Run(variables, given["site"], given["owner"], given["elsewhere"], given["only"])
     try:
-        brought = engine.brought(given["sources"], given["archive"])
-        missing = engine.missing(run, brought) if given["sources"] and not given["archive"] else []
+        brought = engine.brought(given["sources"], given["delivery"])
+        missing = engine.missing(run, brought) if given["sources"] and not given["delivery"] else []
         if missing:
             module.exit_json(changed=False, missing=missing)
         engine.refuse_many(given["verb"], run, sure=given["all"])
-        asked = engine.Asked(brought, tuple(given["packages"]), given["command"], given["release"], given["archived"])
+        asked = engine.Asked(brought, tuple(given["packages"]), given["command"], given["release"], given["archive"])
         outcomes = engine.execute(run, engine.verb(given["verb"], kit, asked, check=module.check_mode), engine.writer(given["progress"]))
     except engine.SettingError as error:
         module.fail_json(msg=error.message)

@@ -32,7 +32,7 @@ from typing import Any
 
 import ocf_flask_source
 from interposed import NEEDS_DISK, NEEDS_RIGHT, NEEDS_SPACE, Interposed, Point
-from ocf_flask import fastcgi, places, release, running, settings, sites
+from ocf_flask import fastcgi, moments, places, release, running, settings, sites
 from ocf_flask import source as sources
 from ocf_flask.outcome import DONE, FAILED
 from ocf_flask.process import contained
@@ -208,7 +208,8 @@ def _set_clock(seconds: float) -> None:
             return cls.fromtimestamp(real() + seconds, tz)
 
     time.time = lambda: real() + seconds
-    release.datetime, release.mark = Jumped, marked
+    release.datetime = moments.datetime = Jumped
+    release.mark = marked
 
 
 FAULTS = {

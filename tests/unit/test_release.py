@@ -14,7 +14,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from forks import in_child
-from ocf_flask import release
+from ocf_flask import files, release
 from ocf_flask.places import Places
 
 ID = "20261124-034512"
@@ -105,7 +105,7 @@ def test_each_new_release_has_an_id_of_its_own(where: Places) -> None:
 def test_ids_of_one_second_are_counted_and_sorted_as_they_were_made(tmp_path: Path) -> None:
     made = []
     for _ in range(11):
-        made.append(release.unused(tmp_path, ID))
+        made.append(files.unused(tmp_path, ID))
         (tmp_path / made[-1]).mkdir()
     assert made == [ID, *(f"{ID}-{number}" for number in range(2, 12))]
     later = "20261124-034513"

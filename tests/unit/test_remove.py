@@ -48,7 +48,7 @@ def removed(site: Site, *, check: bool = False) -> Outcome:
 
 
 def restored(site: Site, archive: str = "", *, check: bool = False) -> Outcome:
-    return sites.restore(site.settings(), site.kit, sites.Asked(archived=archive), check)
+    return sites.restore(site.settings(), site.kit, sites.Asked(archive=archive), check)
 
 
 def content(*directories: Path) -> dict[str, tuple[int, bytes]]:

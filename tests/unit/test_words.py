@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
-
 import pytest
 
 from ocf_flask import words
@@ -14,18 +12,6 @@ from ocf_flask import words
 )
 def test_of_many_names_the_first_are_said_and_how_many_more(names: list[str], said: str) -> None:
     assert words.some(names) == said
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(5, "just now"), (70, "1 minute ago"), (150, "2 minutes ago"), (7300, "2 hours ago"), (90_000, "1 day ago"), (180_000, "2 days ago")],
-)
-def test_how_long_ago_something_was(seconds: int, said: str) -> None:
-    assert words.ago((datetime.now(timezone.utc) - timedelta(seconds=seconds)).strftime(words.TIME_FORMAT)) == said
-
-
-def test_of_a_moment_that_cannot_be_read_nothing_is_said() -> None:
-    assert words.ago("nonsense") == ""
 
 
 def test_a_line_end_of_windows_is_a_line_end() -> None:

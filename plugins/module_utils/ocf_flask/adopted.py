@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from typing import Any
 
-from . import settings
+from . import moments, settings
 from .errors import SettingError
 from .release import Manifest
-from .words import TIME_FORMAT
 
 KEYS = ("app", "code_directory", "packages", "public")
 
@@ -20,7 +17,7 @@ KEYS = ("app", "code_directory", "packages", "public")
 @dataclass(frozen=True)
 class Adopted:
     """``settings``: by key, those that were at their defaults and have other values now. ``virtualenv``: the absolute
-    path of the old one, or empty. ``on``: when, as `release.timestamp` has it.
+    path of the old one, or empty. ``on``: when, as `moments.now` has it.
 
     The rest is known at the take-over alone. ``installed``: the versions that the old virtualenv has; ``what``: what was
     recognised, in words, and ``notes`` what its owner should know.
@@ -40,10 +37,9 @@ class Adopted:
     def age(self) -> float:
         """Seconds since the take-over."""
         try:
-            then = datetime.strptime(self.on, TIME_FORMAT).replace(tzinfo=timezone.utc)
+            return moments.age(self.on)
         except ValueError:
             return 0.0
-        return time.time() - then.timestamp()
 
     def lines(self) -> str:
         """What to write into the site's file of settings, so that it says itself what is so. YAML, of which JSON is a part."""

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import files, release
+from . import files, moments, release
 from .errors import SiteError
 from .places import Account, Places
 
@@ -32,7 +32,7 @@ _PARTIAL = ".ocf-flask-partial-"
 class Record:
     """``site`` and ``private``: where the two directories lay; ``mode``: the first one's permission bits.
 
-    ``left``: where it lies if there was no space for it in the archive. ``removed``: when, as `release.timestamp` has it.
+    ``left``: where it lies if there was no space for it in the archive. ``removed``: when, as `moments.now` has it.
     """
 
     name: str
@@ -88,7 +88,7 @@ def find(owner: Account, where: Places) -> list[Archive]:
 def planned(owner: Account, name: str) -> Path:
     """Where a site that is removed now will be kept."""
     directory = owner.home / _DIRECTORY
-    return directory / release.unused(directory, f"{name}-{release.stamp()}")
+    return directory / files.unused(directory, f"{name}-{moments.stamp()}")
 
 
 def begin(path: Path, record: Record) -> Archive:

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import running
+from . import moments, running
 from .adopted import Adopted
 from .places import Places
-from .release import PROCESS_LIFETIME, stamp
+from .release import PROCESS_LIFETIME
 
 # The daemon that ends replaced processes looks every 3 s, and one may be answering a request.
 _PATIENCE = 10.0
@@ -55,7 +55,7 @@ def wait(where: Places, *, alive: Callable[[Places], list[int]] = users) -> bool
 
 def put(where: Places) -> Path:
     """Rename it beside itself, closed to everybody else."""
-    target = where.site / f"venv.{stamp()}"
+    target = where.site / f"venv.{moments.stamp()}"
     if not where.venv.is_symlink():
         where.venv.chmod(0o700)
     where.venv.rename(target)

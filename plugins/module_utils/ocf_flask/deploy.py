@@ -27,6 +27,7 @@ from . import (
     explain,
     files,
     live,
+    moments,
     needs,
     observe,
     package,
@@ -239,7 +240,7 @@ def _new_release(site: Site, view: observe.View, outcome: Outcome, on_error: Exi
         outcome.notes += shared.loose_notes(site, path / "app", view.wanted.inputs["code"])
     manifest = release.Manifest(
         id=identity,
-        created=release.timestamp(),
+        created=moments.now(),
         inputs=view.wanted.inputs,
         packages=packages,
         by_hand={name: version for name, version in view.plan.by_hand.items() if name in packages},

@@ -106,3 +106,12 @@ def inode(path: Path) -> tuple[int, int]:
 def digest(content: bytes | str) -> str:
     """SHA-256 in hexadecimal."""
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+def unused(directory: Path, base: str) -> str:
+    """That name, or the first with a number added, which nothing in the directory has."""
+    name, number = base, 1
+    while os.path.lexists(directory / name):
+        number += 1
+        name = f"{base}-{number}"
+    return name

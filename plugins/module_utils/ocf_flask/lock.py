@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import files, release
+from . import files, moments
 from .errors import SiteError
 
 
@@ -36,7 +36,7 @@ def locked(path: Path, seconds: float, what: str = "deploy of this site") -> Ite
         if files.inode(path) != (os.fstat(descriptor).st_dev, os.fstat(descriptor).st_ino):
             raise SiteError(f"{path} was taken away meanwhile: the site was removed, or restored. Try again")
         os.ftruncate(file.fileno(), 0)
-        holder = {"what": what, "pid": os.getpid(), "host": socket.gethostname(), "since": release.timestamp()}
+        holder = {"what": what, "pid": os.getpid(), "host": socket.gethostname(), "since": moments.now()}
         os.pwrite(file.fileno(), json.dumps(holder).encode(), 0)
         yield
 

@@ -29,8 +29,6 @@ from .places import Places
 from .site import Site
 
 STARTER_MODULE = "flaskyapplication"
-# Added to what a user asks for. `builtin` is the runtime in the release.
-BASE_PACKAGES = {"builtin": ("flask",), "flup6": ("flask", "flup6"), "flup": ("flask", "flup")}
 
 
 @dataclass(frozen=True)
@@ -184,7 +182,7 @@ def _requirements(site: Site) -> dict[str, str]:
 
 
 def _wanted(site: Site, htaccess_content: bytes, starter: bool, live: release.Manifest | None) -> plan.Wanted:
-    packages = (*BASE_PACKAGES[site.settings.server], *site.settings.packages)
+    packages = site.settings.all_packages
     found = _code_of(site, live)
     if starter:
         found = {**found, f"{STARTER_MODULE}.py": files.digest(site.kit.starter)}

@@ -18,7 +18,7 @@ from json import dumps
 from pathlib import Path
 from typing import Any, ClassVar
 
-from . import files, observe, places, pythons, report, resolver, settings, site, store, virtualenv, workers
+from . import files, places, pythons, report, resolver, settings, site, store, virtualenv, workers
 from .errors import SettingError, SiteError
 from .lock import locked
 from .outcome import FAILED, SKIPPED, UNCHANGED, WOULD_CHANGE, Record, are_texts
@@ -90,8 +90,7 @@ def _wishes(run: Run) -> dict[str, list[Wish]]:
         # Wheels in an owner's home are the owner's alone.
         if one.store and not one.wheels.startswith("~"):
             source = virtualenv.Source(one.wheels, one.index)
-            packages = (*observe.BASE_PACKAGES[one.server], *one.packages)
-            found.setdefault(one.store, []).append(Wish(one.python, packages, source, one.uv, one.timeouts.build))
+            found.setdefault(one.store, []).append(Wish(one.python, one.all_packages, source, one.uv, one.timeouts.build))
     if not found:
         raise SettingError(
             "ocf_flask_store is not set: the directory for what the sites share. Name it in the inventory, as in: "

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import code, files, release, templates, tree
+from . import code, files, moments, release, templates, tree
 from .places import Places
 from .site import Site
 
@@ -260,7 +260,7 @@ def _make_parents(site: Path, name: str, on_error: ExitStack) -> None:
 
 def _keep(places: Places, name: str) -> Path:
     """A copy of somebody's file where no visitor finds it."""
-    kept = places.private / "replaced" / release.stamp() / name
+    kept = places.private / "replaced" / moments.stamp() / name
     kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     tree.copy_file(places.site / name, kept, 0o600)
     return kept

@@ -15,7 +15,6 @@ from typing import Any
 
 from . import files
 from .places import Places
-from .words import TIME_FORMAT
 
 # A process of a replaced release lives up to FcgidProcessLifeTime: its files must stay as long.
 PROCESS_LIFETIME = 3600
@@ -48,32 +47,13 @@ class Manifest:
     adopted: dict[str, Any] = field(default_factory=dict)
 
 
-def timestamp() -> str:
-    """Now, as records and reports show it."""
-    return datetime.now(timezone.utc).strftime(TIME_FORMAT)
-
-
-def stamp() -> str:
-    """Now, as names of files that are kept have it."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%d-%H%M%S")
-
-
 def new_id(places: Places) -> str:
     """An ID that no release has: the time, to the second, which says nothing about the content.
 
     It comes after all others, also when the clock was set back.
     """
     made = [order(identity)[0] for identity in ages(places)]
-    return unused(places.releases, max([datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S"), *made]))
-
-
-def unused(directory: Path, base: str) -> str:
-    """That name, or the first with a number added, which nothing in the directory has."""
-    name, number = base, 1
-    while os.path.lexists(directory / name):
-        number += 1
-        name = f"{base}-{number}"
-    return name
+    return files.unused(places.releases, max([datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S"), *made]))
 
 
 def order(identity: str) -> tuple[str, int]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from . import archives, cron, files, live, places, release, running
+from . import archives, cron, files, live, moments, places, release, running
 from .errors import SiteError
 from .lock import locked
 from .outcome import WOULD_CHANGE, Outcome
@@ -42,7 +42,7 @@ def remove(site: Site, outcome: Outcome, *, check: bool) -> None:
     jobs = cron.recorded(manifest.settings)
     archive = _unfinished(site, manifest.id) or archives.Archive(
         archives.planned(owner, site.settings.name),
-        archives.Record(site.settings.name, str(where.site), str(where.private), manifest.id, release.timestamp(), _open_mode(where)),
+        archives.Record(site.settings.name, str(where.site), str(where.private), manifest.id, moments.now(), _open_mode(where)),
     )
     outcome.owner, outcome.url, outcome.directory, outcome.release = owner.name, site.url, str(where.site), manifest.id
     outcome.changes = {"directory": [f"moved to {archive.path}"]}

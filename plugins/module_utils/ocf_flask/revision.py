@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .archive import Archive
+    from .delivery import Delivery
     from .release import Manifest
 
 # Of a commit's name, as git shows it.
@@ -17,12 +17,12 @@ _SHORT = 7
 @dataclass(frozen=True)
 class Revision:
     """What is to be deployed of managed code. ``record``: as a release records it among its ``inputs`` (see `source`).
-    ``code``: its files with their marks, if these are known before it is staged, and ``archive`` what this machine had
+    ``code``: its files with their marks, if these are known before it is staged, and ``delivery`` what this machine had
     not of their contents. ``notes``: what is to be said of it. ``is_live``: whether the live release has it."""
 
     record: Mapping[str, str]
     code: Mapping[str, str] | None = None
-    archive: Archive | None = None
+    delivery: Delivery | None = None
     notes: tuple[str, ...] = ()
     is_live: bool = False
 
@@ -33,7 +33,7 @@ class Brought:
     or the ``error`` why there are none."""
 
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    archive: Archive | None = None
+    delivery: Delivery | None = None
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -178,17 +178,13 @@ def _check_apart(sites: Sequence[settings.Settings]) -> None:
             ("directory", f"{places.WEB_SPACE}/", one.directory),
             ("private_directory", f"{places.PRIVATE}/", one.private_directory),
         ):
-            value = _from_home(given or usual + one.name, owner)
+            value = str(places.absolute(given or usual + one.name, owner))
             key = (what, value if usual else f"{owner.name}/{value}")
             if key in seen:
                 both = f"The sites {seen[key]} and {one.name} of {owner.name}"
                 advice = f"Leave {what} away, and each has its own, {usual}NAME." if usual else "Take one of them out."
                 raise SettingError(f"{both} have the same {what}, {value}. {advice}")
             seen[key] = one.name
-
-
-def _from_home(path: str, owner: places.Account) -> str:
-    return f"{owner.home}/{path[2:]}" if path.startswith("~/") else path
 
 
 def _failure(verb: Verb[AnyRecord], name: str, owner: str, message: str, detail: str = "") -> AnyRecord:

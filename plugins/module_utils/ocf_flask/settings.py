@@ -21,7 +21,8 @@ from .reader import Reader, shown, unknown_name, without_credentials
 
 PREFIX = "ocf_flask_"
 SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-SERVERS = ("builtin", "flup6", "flup")
+# Each with the packages that it needs beside what a user asks for. `builtin` is the runtime in the release.
+SERVERS = {"builtin": ("flask",), "flup6": ("flask", "flup6"), "flup": ("flask", "flup")}
 SMOKE_TEST_MODES = ("request", "import", "none")
 
 _APP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\([^\"\\\n]*\))?)?")
@@ -134,6 +135,11 @@ class Settings:
         """Whether the code comes from a git repository, and not from a directory on the controller."""
         return bool(_REPOSITORY.fullmatch(self.source))
 
+    @property
+    def all_packages(self) -> tuple[str, ...]:
+        """The requirements that are asked for, and before them what every site with its server needs."""
+        return (*SERVERS[self.server], *self.packages)
+
     def recorded(self) -> dict[str, Any]:
         """As a release records them: without the environment, which lies in a file of its own, and without credentials."""
         found = asdict(self)
@@ -216,7 +222,7 @@ def _read(name: str, reader: Reader) -> Settings:
         requirements=reader.text(
             "requirements", "", re.compile(r"(?!-)[^\0]+"), "it takes the path of a requirements file or a pyproject.toml, or none."
         ),
-        server=reader.choice("server", default.server, SERVERS),
+        server=reader.choice("server", default.server, tuple(SERVERS)),
         public=_names(reader, "public", default.public),
         code=_names(reader, "code", default.code),
         smoke_test=_smoke_test(reader.mapping("smoke_test", [one.name for one in fields(SmokeTest)])),

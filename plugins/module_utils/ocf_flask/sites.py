@@ -47,14 +47,14 @@ class Asked:
     ``brought``: the directories of the controller from which sites are deployed.
     ``packages``: the names of those to upgrade; empty for all.
     ``command``: the command line of `run`.
-    ``release``: the ID of the one to roll back to, and ``archived`` the name of the archive to restore; empty for the latest.
+    ``release``: the ID of the one to roll back to, and ``archive`` the name of the archive to restore; empty for the latest.
     """
 
     brought: Brought = field(default_factory=Brought)
     packages: tuple[str, ...] = ()
     command: str = ""
     release: str = ""
-    archived: str = ""
+    archive: str = ""
 
 
 Work = Callable[[settings.Settings, Kit, Asked, bool], Outcome]
@@ -125,16 +125,16 @@ def _staged(site: Site) -> Iterator[Site]:
         yield _source().stage(site, place / "app", place / "repository")
 
 
-def brought(sources: Mapping[str, Mapping[str, Any]], archive: str) -> Brought:
+def brought(sources: Mapping[str, Mapping[str, Any]], delivery: str) -> Brought:
     """What the controller brings; opened before a worker becomes another account.
 
-    :param archive: the path of what it has sent; empty when that is nothing.
+    :param delivery: the path of what it has sent; empty when that is nothing.
     """
-    if not archive:
+    if not delivery:
         return Brought(sources)
-    from .archive import Archive
+    from .delivery import Delivery
 
-    return Brought(sources, Archive(archive))
+    return Brought(sources, Delivery(delivery))
 
 
 def missing(run: Run, given: Brought) -> list[str]:
@@ -267,7 +267,7 @@ def _on_site(name: str, load: Callable[[], Callable[..., None]], *given: str) ->
 
 rollback = _on_site("rollback", _rollback, "release")
 remove = _on_site("remove", _remove)
-restore = _on_site("restore", _restore, "archived")
+restore = _on_site("restore", _restore, "archive")
 _WORK: dict[str, Work] = {
     "deploy": deploy,
     "upgrade": upgrade,

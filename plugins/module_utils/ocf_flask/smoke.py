@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from . import fastcgi, process, scratch
+from . import fastcgi, moments, process, scratch
 from .errors import SiteError
 from .live import TOKEN_HEADER
-from .release import timestamp
 from .settings import SmokeTest
 
 # What suexec leaves: its compiled-in PATH (apache2/support/suexec.c, AP_SAFE_PATH), nothing else.
@@ -45,7 +44,7 @@ class Tested:
 
     def record(self, test: SmokeTest) -> dict[str, Any]:
         """As manifests and reports have it: what was asked, and when."""
-        return {"path": test.path, "status": self.status, "seconds": round(self.seconds, 3), "at": timestamp()}
+        return {"path": test.path, "status": self.status, "seconds": round(self.seconds, 3), "at": moments.now()}
 
 
 def smoke_test(run_fcgi: Path, test: SmokeTest, url: str, token: str) -> Tested:

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from . import files, release, tree
+from . import files, moments, tree
 
 # Then the ID of the release that is live meanwhile. Web servers and deploys leave alone what begins with a dot.
 _PREFIX = ".ocf-flask-before."
@@ -63,7 +63,7 @@ def put_back(directory: Path) -> list[Path]:
     for one in taken:
         path, before = code / one, directory / one
         if os.path.lexists(path) and _mark(path) not in (wanted.get(str(one)), _mark(before)):
-            path = path.with_name(release.unused(path.parent, f"{path.name}.{release.stamp()}"))
+            path = path.with_name(files.unused(path.parent, f"{path.name}.{moments.stamp()}"))
             beside.append(path)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.rename(before, path)
@@ -80,7 +80,7 @@ def _mark(path: Path) -> str:
 
 def begin(kept: Path, live: str) -> tuple[Path, Path]:
     """Make a directory for files that are newer: it, and the one that it becomes with `discard`."""
-    final = kept / release.unused(kept, release.stamp())
+    final = kept / files.unused(kept, moments.stamp())
     begun = kept / f"{_BEGUN}{live}.{final.name}"
     begun.mkdir(mode=0o700, parents=True)
     return begun, final

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import git, places, release, tree
-from .archive import Archive
+from .delivery import Delivery
 from .errors import SettingError, SiteError
 from .revision import Brought, Revision, recorded
 from .settings import Settings
@@ -47,7 +47,7 @@ def stage(site: Site, target: Path, store: Path) -> Site:
     revision, writer = site.revision, tree.Writer(target)
     assert revision is not None, "only managed code is staged"
     if revision.code is not None:
-        _write(site, revision.code, revision.archive, writer)
+        _write(site, revision.code, revision.delivery, writer)
         notes = [*revision.notes, *git.left_out_notes(writer.left_out)]
         return with_code(replace(site, revision=replace(revision, notes=tuple(notes))), target)
     repository = git.Store(store, git.remote(site), site.settings.timeouts.build)
@@ -105,7 +105,7 @@ def _of_directory(settings: Settings, brought: Brought) -> Revision:
         )
     if found.get("error"):
         raise SettingError(str(found["error"]))
-    return Revision({"directory": settings.source}, dict(found["files"]), brought.archive, tuple(found.get("notes", ())))
+    return Revision({"directory": settings.source}, dict(found["files"]), brought.delivery, tuple(found.get("notes", ())))
 
 
 def _digests(marks: Mapping[str, str]) -> set[str]:
@@ -131,10 +131,10 @@ def _present(where: places.Places, live: release.Manifest | None, needed: set[st
     return found
 
 
-def _write(site: Site, code: Mapping[str, str], archive: Archive | None, writer: tree.Writer) -> None:
+def _write(site: Site, code: Mapping[str, str], delivery: Delivery | None, writer: tree.Writer) -> None:
     live = release.last_live(site.places)
     present = _present(site.places, live, _digests(code))
-    contents = archive.contents() if archive else None
+    contents = delivery.contents() if delivery else None
     for name, mark in code.items():
         if not _is_file(mark):
             writer.link(name, mark[len(tree.LINK) :])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import indent
 
+from .moments import ago
 from .outcome import Record
 from .report import cause, failure, table
 from .status import ABSENT, DEPLOYED, FOREIGN, Status
-from .words import ago, printable, some
+from .words import printable, some
 
 _HEADINGS = ("site", "owner", "state", "Python", "Flask", "deployed", "disk", "test")
 # Of the earlier releases, as many are named.

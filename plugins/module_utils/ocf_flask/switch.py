@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import files, htaccess, live, observe, release
+from . import files, htaccess, live, moments, observe, release
 from .errors import SiteError
 from .outcome import Outcome
 from .places import Places
@@ -81,7 +81,7 @@ def _merged(where: Places, view: observe.View) -> bytes:
 
 
 def _copy_edited(site: Site, content: bytes, outcome: Outcome, on_error: ExitStack) -> None:
-    copy = site.places.site / f"run.fcgi.{release.stamp()}"
+    copy = site.places.site / f"run.fcgi.{moments.stamp()}"
     files.write_new(copy, content, 0o600)
     on_error.callback(copy.unlink, missing_ok=True)
     outcome.notes.append(f"run.fcgi had been written or edited by hand: it was replaced, and yours is kept as {copy}")
@@ -92,7 +92,7 @@ def _copy_htaccess(where: Places, outcome: Outcome, on_error: ExitStack) -> None
     content = observe.read_htaccess(where.htaccess)
     if content is None:
         return
-    copy = where.site / f".htaccess.{release.stamp()}"
+    copy = where.site / f".htaccess.{moments.stamp()}"
     files.write_new(copy, content, 0o600)
     on_error.callback(copy.unlink, missing_ok=True)
     outcome.notes.append(f"Your .htaccess of before is kept as {copy}")
@@ -123,7 +123,7 @@ def _put_run_fcgi_back(where: Places, new: tuple[int, int], kept: Path | None) -
 
 
 def _kept(where: Places) -> Path:
-    return where.site / f"{_KEPT_PREFIX}{release.stamp()}.{secrets.token_hex(4)}"
+    return where.site / f"{_KEPT_PREFIX}{moments.stamp()}.{secrets.token_hex(4)}"
 
 
 def _htaccess_mode(where: Places) -> int:

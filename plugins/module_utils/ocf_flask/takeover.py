@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import code as code_files
-from . import files, handmade, handmade_files, handmade_packages, htaccess, places, release, requirements, settings
+from . import files, handmade, handmade_files, handmade_packages, htaccess, moments, places, release, requirements, settings
 from .adopted import Adopted, below
 from .errors import SettingError, SiteError
 from .site import Site, with_code
@@ -69,7 +69,7 @@ def look(wanted: settings.Settings, owner: places.Account, where: places.Places)
     return Adopted(
         settings=_checked(new, made, where).settings,
         virtualenv=str(virtualenv or ""),
-        on=release.timestamp(),
+        on=moments.now(),
         installed=packages.versions,
         what=_what(taken, code, virtualenv, packages),
         notes=tuple(notes),

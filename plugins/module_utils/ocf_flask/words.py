@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
-
-_UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))
-TIME_FORMAT = "%Y-%m-%d %H:%M:%S UTC"
 
 
 def some(names: Sequence[str], shown: int = 3) -> str:
@@ -26,17 +22,3 @@ def in_a_line(text: str, detail: str) -> str:
     first = printable(text).partition("\n")[0]
     last = next((line.strip() for line in reversed(printable(detail).split("\n")) if line.strip()), "")
     return f"{first} {last}".rstrip() if first.endswith(":") else first
-
-
-def ago(moment: str) -> str:
-    """How long ago a moment of a record is: ``3 days ago``; empty for one that cannot be read."""
-    try:
-        then = datetime.strptime(moment, TIME_FORMAT).replace(tzinfo=timezone.utc)
-    except ValueError:
-        return ""
-    seconds = (datetime.now(timezone.utc) - then).total_seconds()
-    for unit, length in _UNITS:
-        count = int(seconds // length)
-        if count >= 1:
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
-    return "just now"

@@ -1,4 +1,4 @@
-"""What a controller sends of its directory: contents, each under its digest."""
+"""What the controller sends of its directories: contents of files, each under its digest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import zipfile
 
 
-class Archive:
+class Delivery:
     """Contents that the controller has brought, each under its digest: names in it lead nowhere.
 
     Opened by the parent, and read by workers that have become other accounts, each with an offset of its own.
