@@ -790,6 +790,14 @@ def test_an_exit_handler_that_hangs_delays_the_new_code_a_little(make_site: Make
     wait_until(lambda: site.ask("/").body.startswith(f"({process.pid}, ".encode()))
 
 
+def test_what_the_app_does_at_its_exit_keeps_no_drained_process(make_site: MakeSite) -> None:
+    site = make_site(LEAVES_THINGS + "\nimport signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\natexit.register(time.sleep, 1000)\n")
+    process = site.start()
+    assert site.ask("/").body == b"old"
+    process.terminate()
+    assert process.wait(SECONDS) == -signal.SIGALRM
+
+
 THREAD = "\nimport threading\nthreading.Thread(target=time.sleep, args=(8,)).start()\n"
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import os
+import signal
+import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +19,7 @@ from typing import Any
 import pytest
 
 from fuzz_runtime import runtime
+from runtime_site import RUNTIME, SECONDS
 
 DIRECTORY = "/home/a/public_html/s"
 SITE = SimpleNamespace(directory=DIRECTORY)
@@ -179,3 +185,80 @@ def test_cookies_that_the_app_has_confined_stay_so(config: dict[str, Any]) -> No
     app = application(**config)
     app._confine_cookie({"SCRIPT_NAME": "/~a/s"})
     assert app._config["SESSION_COOKIE_PATH"] == config["SESSION_COOKIE_PATH"]
+
+
+def test_a_log_that_another_process_has_rotated_is_not_rotated_again(tmp_path: Path) -> None:
+    log = runtime.Log(str(tmp_path))
+    log.write("a", b"1")
+    with log._open() as stale:
+        log.write("a", b"2")
+        os.rename(log.path, f"{log.path}.1")
+        log.write("b", b"3")
+        log._rotate(stale.fileno())
+    assert sorted(os.listdir(tmp_path)) == ["error.log", "error.log.1"]
+    assert "b: 3" in Path(log.path).read_text()
+
+
+def test_a_log_that_another_process_is_rotating_is_left_to_it(tmp_path: Path) -> None:
+    log = runtime.Log(str(tmp_path))
+    log.write("a", b"1")
+    with log._open() as theirs, log._open() as ours:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        log._rotate(ours.fileno())
+        assert os.listdir(tmp_path) == ["error.log"]
+        fcntl.flock(theirs, fcntl.LOCK_UN)
+        log._rotate(ours.fileno())
+    assert os.listdir(tmp_path) == ["error.log.1"]
+
+
+@pytest.fixture(name="listener")
+def _listener(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen()
+        yield listener
+
+
+def a_loop(listener: socket.socket) -> Any:
+    (directory,) = Path(listener.getsockname()).parents[:1]
+    (directory / "run.fcgi").touch()
+    return runtime.Loop(listener, runtime.Watch(str(directory / "run.fcgi")))
+
+
+def test_a_web_server_that_falls_silent_is_given_up(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert runtime.SILENCE_SECONDS == 40, "as long as mod_fcgid waits"
+    monkeypatch.setattr(runtime, "SILENCE_SECONDS", 1)
+    errors = SimpleNamespace(text=io.StringIO(), attach=lambda *_: None, detach=lambda: None)
+    responder = runtime.Responder(lambda environ, start: [], errors)
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(listener.getsockname())
+        served = threading.Thread(target=a_loop(listener)._serve_next, args=(responder,), daemon=True)
+        served.start()
+        served.join(SECONDS)
+        assert not served.is_alive()
+
+
+def test_a_child_that_the_app_forks_has_neither_the_socket_nor_the_handler(listener: socket.socket) -> None:
+    loop = a_loop(listener)
+    before = signal.signal(signal.SIGTERM, loop.drain)
+    try:
+        loop.leave()
+        assert listener.fileno() == -1
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_what_the_web_server_left_open_is_closed_and_nothing_else() -> None:
+    ask = "import os, ocf_flask_runtime as it; own = os.open('.', 0); it.close_inherited_descriptors(); print(os.listdir('/proc/self/fd'), own)"
+    reading, writing = os.pipe()
+    try:
+        os.set_inheritable(writing, True)
+        command = [sys.executable, "-c", ask]
+        said = subprocess.run(command, pass_fds=(writing,), cwd=RUNTIME.parent, capture_output=True, text=True, check=True).stdout
+    finally:
+        os.close(reading)
+        os.close(writing)
+    there, _, own = said.strip().rpartition(" ")
+    assert repr(own) in there and repr(str(writing)) not in there
+    assert all(repr(number) in there for number in "012")
