@@ -147,3 +147,25 @@ def test_a_package_elsewhere_has_no_static_files_here(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site/shop").symlink_to("../other/shop")
     assert code.package_static(tmp_path / "site", "shop") == ""
+
+
+def test_what_seems_to_be_an_app_is_named_as_the_setting_takes_it(tmp_path: Path) -> None:
+    sources = {
+        "hello.py": "app = Flask(__name__)\n",
+        "shop/__init__.py": "def create_app():\n    app = Flask(__name__)\n",
+        "src/club/web.py": "import flask\n\nsite: flask.Flask = flask.Flask(__name__)\nother  = Flask('x')\n\ndef make_app(): ...\n",
+        "nothing.py": "from hello import app\n\ndef create_apple(): ...\n",
+        "tests/test_hello.py": "app = Flask(__name__)\n",
+        "my-app.py": "app = Flask(__name__)\n",
+        "notes.txt": "app = Flask(__name__)\n",
+    }
+    fill(tmp_path, *sources)
+    for name, text in sources.items():
+        (tmp_path / name).write_text(text)
+    assert code.likely_apps(tmp_path, sources) == [
+        "hello:app",
+        "shop:create_app()",
+        "club.web:site",
+        "club.web:other",
+        "club.web:make_app()",
+    ]

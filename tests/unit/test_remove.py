@@ -163,6 +163,16 @@ def test_nothing_is_restored_over_something_else(deployed: Site) -> None:
     assert (deployed.web / "index.html").read_text() == "new" and (archive / "site").is_dir()
 
 
+def test_an_archive_without_a_release_that_can_be_read_stays_as_it_is(deployed: Site) -> None:
+    archive = Path(removed(deployed).archive)
+    (record,) = archive.glob("private/releases/*/manifest.json")
+    record.write_text("{")
+    before = content(archive)
+    outcome = restored(deployed)
+    assert outcome.state == "failed" and f"{archive} has no release that can be read" in outcome.error
+    assert content(archive) == before and not deployed.web.exists() and not deployed.private.exists()
+
+
 def test_what_fails_its_test_stays_in_the_archive(deployed: Site) -> None:
     archive = Path(removed(deployed).archive)
     (archive / "site" / "flaskyapplication.py").write_text("def broken(:\n")

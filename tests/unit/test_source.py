@@ -476,6 +476,21 @@ def test_what_the_app_writes_outlives_its_releases(site: Site, project: Project)
     assert [path.stat().st_mode & 0o777 for path in (shared, shared / "instance", shared / "data", shared / "data/uploads")] == [0o700] * 4
 
 
+@pytest.mark.parametrize(
+    ("name", "other", "told"),
+    [("data", "data/x", "names the file data, and {path} is a directory. Write it as data/,"),
+     ("data/", "data", "names the directory data, and {path} is a file. Write it as data,")],
+)  # fmt: skip
+def test_a_shared_name_of_the_wrong_kind_is_told(site: Site, project: Project, name: str, other: str, told: str) -> None:
+    project.push()
+    path = site.private / "shared/data"
+    (site.private / "shared" / other).parent.mkdir(parents=True)
+    (site.private / "shared" / other).write_text("rows")
+    outcome = site.deploy(source=project.url, shared=[name])
+    assert outcome.state == "failed" and told.format(path=path) in outcome.error and f"mv {path} {path}.old" in outcome.error
+    assert (site.private / "shared" / other).read_text() == "rows"
+
+
 def test_a_failed_deploy_takes_its_copies_in_the_shared_directory_back(site: Site, project: Project) -> None:
     project.push(**{"instance/config.py": "A = 1\n", "flaskyapplication.py": "def broken(:\n"})
     assert site.deploy(source=project.url).state == "failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -206,6 +207,45 @@ def test_layout_2_is_taken_over_where_its_code_is(site: local_site.Site, tmp_pat
     assert site.deploy().state == "unchanged"
     (app / "myapp/app.py").write_text(APP.format("changed"))
     assert site.deployed().changes["code"] == ["myapp/app.py changed"]
+
+
+def test_with_code_from_elsewhere_the_rest_is_taken_over(handmade: local_site.Site, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "flaskyapplication.py").write_text(APP.format("brought"))
+    outcome = handmade.deployed(source=str(project))
+    assert outcome.changes["takeover"][0] == "the app flaskyapplication:app"
+    assert outcome.to_declare.splitlines() == [
+        "ocf_flask_public:", '  - "favicon.ico"', '  - "robots.txt"', '  - ".well-known/"', '  - "css/"',
+    ]  # fmt: skip
+    assert (handmade.web / "hello.py").exists()
+
+
+def test_code_in_a_directory_that_no_setting_can_name_is_left_alone(handmade: local_site.Site, tmp_path: Path) -> None:
+    app = tmp_path / "my app"
+    app.mkdir()
+    (handmade.web / "hello.py").rename(app / "hello.py")
+    text = RECIPE.format(module="hello").replace("from flup", f"import sys\nsys.path.insert(0, {str(app)!r})\nfrom flup")
+    handmade.write("run.fcgi", text)
+    before = contents(handmade.web)
+    outcome = handmade.deploy()
+    assert outcome.state == "failed" and "what it says cannot be a setting: " in outcome.error and str(app) in outcome.advice
+    assert contents(handmade.web) == before
+
+
+def test_old_processes_are_waited_for_for_a_moment(handmade: local_site.Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = [[1], [1], []]
+    assert aside.wait(places_of(handmade), alive=lambda _: left.pop(0)) and left == []
+    monkeypatch.setattr(aside, "_PATIENCE", 0.0)
+    assert not aside.wait(places_of(handmade), alive=lambda _: [1])
+
+
+def test_a_link_to_the_old_virtualenv_is_renamed_and_what_it_leads_to_stays(handmade: local_site.Site, tmp_path: Path) -> None:
+    (handmade.web / "venv").rename(tmp_path / "venv")
+    (handmade.web / "venv").symlink_to(tmp_path / "venv")
+    before = (tmp_path / "venv").stat().st_mode
+    old = aside.put(places_of(handmade))
+    assert os.readlink(old) == str(tmp_path / "venv") and (tmp_path / "venv").stat().st_mode == before
 
 
 def test_versions_stay(handmade: local_site.Site) -> None:
