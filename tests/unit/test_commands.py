@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import test_cron
 from forks import in_child
 from local_site import Site
-from ocf_flask import masking, report, run, sites
+from ocf_flask import commands, masking, process, report, run, sites
 from ocf_flask.outcome import FAILED, WOULD_CHANGE, Outcome
 
 APP = """\
@@ -160,7 +160,8 @@ def test_a_command_needs_a_site_that_is_deployed_and_a_command(greeting: Site) -
 def test_a_release_command_runs_once_for_a_release_before_visitors_get_it(greeting: Site) -> None:
     line = "flask greet >> greetings; basename $(dirname $VIRTUAL_ENV) >> greetings"
     first = greeting.deployed(env={"GREETING": "hello"}, release_command=line)
-    assert not greeting.deploy(env={"GREETING": "hello"}, release_command=line).changed
+    again = greeting.deploy(env={"GREETING": "hello"}, release_command=line)
+    assert not again.changed and "Printed" not in report.lines([first, again], "x")
     assert (greeting.web / "greetings").read_text().splitlines() == ["hello", str(greeting.web), first.release]
 
 
@@ -171,6 +172,18 @@ def test_a_release_command_that_fails_ends_the_deploy_and_says_what_is_not_undon
     failed = greeting.deploy(release_command="flask fail")
     assert failed.error == "The release command 'flask fail' ended with status 3." and failed.detail == "half done"
     assert "was not undone" in failed.advice and greeting.serving() == serving and len(greeting.releases()) == 1
+
+
+def test_the_end_of_what_a_release_command_printed_is_told(greeting: Site) -> None:
+    few = report.lines([greeting.deployed(release_command="echo; echo one; echo; echo '  two'")], "x")
+    assert "\n  Printed    by the release command:\n             one\n\n               two\n" in few
+    many = report.lines([greeting.deployed(release_command="seq 100 112")], "x")
+    assert "command:\n             ...\n             103\n" in many and "\n             112\n" in many
+
+
+@pytest.mark.parametrize(("status", "said"), [(1, "with status 1"), (128, "with status 128"), (143, "by signal 15"), (-9, "by signal 9")])
+def test_how_a_command_ended_is_said_in_words(status: int, said: str) -> None:
+    assert commands.ended(process.Completed(status, "")).removeprefix("was ").removeprefix("ended ") == said
 
 
 def test_a_worker_masks_what_it_hands_back(greeting: Site) -> None:

@@ -131,6 +131,10 @@ def test_a_status_is_taken(status: str) -> None:
     assert runtime.checked_status(status) == status
 
 
+def test_a_reason_is_no_longer_than_apache_takes_of_a_line() -> None:
+    assert runtime.checked_status("404 " + "no " * 5000) == ("404 " + "no " * 5000)[: runtime.LONGEST_HEADER - len("Status: ")]
+
+
 @pytest.mark.parametrize("status", ["", "20 OK", "2000 OK", "200OK", "103 Early Hints", "200 OK\n", "200 O\rK", "200 O\x7fK"])
 def test_a_status_is_refused(status: str) -> None:
     with pytest.raises(ValueError, match="is no status"):

@@ -25,6 +25,8 @@ _PARTS = {
 }
 _STEPS = ("directory", "htaccess", "run_fcgi", "virtualenv", "packages")
 _SHOWN = 4
+# Of what a release command printed, so many lines.
+_PRINTED = 10
 # Of more sites than these, a run shows a table.
 _IN_FULL = 4
 _COLUMNS = ("site", "owner", "result", "seconds", "")
@@ -85,7 +87,7 @@ def _one(outcome: Outcome, again: str) -> str:
     rows += [("Runs on", f"Python {outcome.python}{f', Flask {outcome.flask}' if outcome.flask else ''}")] if outcome.python else []
     rows += _tested(outcome)
     rows += _changes(outcome)
-    text = [title, *_lines(rows, outcome.notes)]
+    text = [title, *_lines(rows, outcome.notes), *_printed(outcome)]
     if outcome.to_declare and outcome.state != UNCHANGED:
         text.append(f"  Settings   it keeps these. To see and change them, write into {outcome.declared_in}:")
         text.append(indent(outcome.to_declare, " " * 13))
@@ -97,6 +99,13 @@ def _one(outcome: Outcome, again: str) -> str:
 def _lines(rows: Sequence[tuple[str, str]], notes: Sequence[str]) -> list[str]:
     found = [f"  {label:<10} {value}" for label, value in rows]
     return found + [f"  Note       {note}." if not note.endswith((".", ")")) else f"  Note       {note}" for note in notes]
+
+
+def _printed(outcome: Outcome) -> list[str]:
+    """The end of what the release command printed: of a database's upgrade its owner wants to know what it did."""
+    lines = outcome.output.strip().splitlines()
+    end = lines if len(lines) <= _PRINTED else ["...", *lines[-_PRINTED:]]
+    return ["  Printed    by the release command:", indent("\n".join(end), " " * 13)] if lines else []
 
 
 def _url(outcome: Outcome) -> tuple[str, str]:

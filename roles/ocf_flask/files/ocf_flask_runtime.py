@@ -577,7 +577,8 @@ class Response:
 def checked_status(status: str) -> str:
     if not isinstance(status, str) or not status_line(status) or control_character(status):
         raise ValueError(f"{status!r} is no status: it has to be like '200 OK'")
-    return status.encode("latin-1", "replace").decode("latin-1")
+    # A reason that is longer than a line may be would fail the answer, and is shown to nobody.
+    return status.encode("latin-1", "replace").decode("latin-1")[: LONGEST_HEADER - len("Status: ")]
 
 
 class FileWrapper:
