@@ -169,6 +169,8 @@ def test_a_release_command_that_fails_ends_the_deploy_and_says_what_is_not_undon
     greeting.deployed()
     serving = greeting.serving()
     greeting.write("flaskyapplication.py", APP + "\n# changed\n")
+    without = greeting.deploy(smoke_test={"path": "/none", "statuses": [200]})
+    assert without.state == FAILED and "was not undone" not in without.advice
     failed = greeting.deploy(release_command="flask fail")
     assert failed.error == "The release command 'flask fail' ended with status 3." and failed.detail == "half done"
     assert "was not undone" in failed.advice and greeting.serving() == serving and len(greeting.releases()) == 1

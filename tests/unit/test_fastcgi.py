@@ -128,3 +128,19 @@ def test_an_answer_that_comes_while_the_body_is_still_being_sent_is_read() -> No
         theirs.sendall(PAGE + END)
         deadline = time.monotonic() + 5
         assert fastcgi.request(ours, {}, b"x" * 5_000_000, deadline=deadline).status == 201
+
+
+@pytest.mark.parametrize("sent", [PAGE + END, PAGE])
+def test_what_came_before_the_connection_was_closed_in_the_middle_of_the_request_is_read(sent: bytes) -> None:
+    """Between the moment at which it could be sent to, and the sending, the other side may have gone."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        theirs.sendall(sent)
+        theirs.close()
+        exchange = fastcgi._Exchange(ours, time.monotonic() + 5, 1000)
+        if sent.endswith(END):
+            assert exchange._send(memoryview(b"x")) == 0
+            assert exchange.answer().status == 201
+        else:
+            with pytest.raises(fastcgi.Closed, match="the connection was closed"):
+                exchange._send(memoryview(b"x"))

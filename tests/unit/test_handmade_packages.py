@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from ocf_flask import handmade_packages
 
 
@@ -86,6 +88,12 @@ def test_what_came_from_no_index_is_told(tmp_path: Path) -> None:
     assert found["tool"].requirement == "tool @ git+https://example.test/tool.git@abc"
     assert found["older"].origin == "/home/alice/older"
     assert handmade_packages.read(tmp_path).versions == {}
+
+
+@pytest.mark.parametrize("part", ["bin", "lib/python3.5/site-packages"])
+def test_a_part_of_a_virtualenv_is_none(tmp_path: Path, part: str) -> None:
+    (tmp_path / "venv" / part).mkdir(parents=True)
+    assert handmade_packages.find([tmp_path / "venv"]) is None
 
 
 def test_a_directory_of_that_name_is_no_virtualenv(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from local_site import APP, Site
-from ocf_flask import release
+from ocf_flask import delivery, release
 
 
 class Project:
@@ -700,3 +700,11 @@ def test_words_for_a_source() -> None:
     assert revision.changes(one, one) == []
     assert revision.changes({"directory": "/a"}, {"directory": "/b"}) == []
     assert revision.changes({"directory": "/a"}, one) == ["from the repository https://x/y, no longer from the directory /a"]
+
+
+def test_each_reader_of_a_delivery_has_its_own_place_in_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"0123456789")
+    one, other = (delivery._Shared(delivery.Delivery(str(tmp_path / "file"))._descriptor) for _ in range(2))
+    assert (one.read(4), one.read(0), other.read(2), one.tell(), other.tell()) == (b"0123", b"", b"01", 4, 2)
+    assert (one.seek(-3, os.SEEK_END), one.read(), one.read()) == (7, b"789", b"")
+    assert (one.seek(2), one.seek(1, os.SEEK_CUR), one.read(100)) == (2, 3, b"3456789") and one.seekable()
