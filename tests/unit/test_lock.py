@@ -74,6 +74,25 @@ def test_the_second_deploy_waits_for_the_first(tmp_path: Path) -> None:
             assert 0.2 < time.monotonic() - start < 3
 
 
+def test_a_lock_that_was_taken_away_while_it_was_waited_for_is_none(tmp_path: Path) -> None:
+    """As a removal does: the next deploy makes a file of its own, and two would have the site."""
+    with holder(tmp_path / "lock") as other:
+        assert other.stdin
+        (tmp_path / "lock").rename(tmp_path / "taken away")
+        (tmp_path / "lock").touch()
+        waiting = os.open(tmp_path / "taken away", os.O_RDWR)
+        opened = os.open
+        with pytest.MonkeyPatch.context() as patch:
+            # Opened a moment before it was taken away.
+            patch.setattr(os, "open", lambda path, *more: waiting if path == tmp_path / "lock" else opened(path, *more))
+            threading.Timer(0.2, other.stdin.close).start()
+            with (
+                pytest.raises(SiteError, match="was taken away meanwhile: the site was removed, or restored"),
+                locked(tmp_path / "lock", 20),
+            ):
+                pytest.fail("it is another file")
+
+
 def test_a_killed_holder_frees_the_lock(tmp_path: Path) -> None:
     with holder(tmp_path / "lock") as other:
         other.send_signal(signal.SIGKILL)

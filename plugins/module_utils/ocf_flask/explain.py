@@ -78,7 +78,7 @@ def _notes(site: Site, view: observe.View) -> list[str]:
         notes.append(f"{venv} is yours and stays as it is; the site runs with {site.places.current}/venv")
     notes += _source_notes(site, view)
     notes += _cron_notes(site)
-    notes += _permission_notes(site, view.observed.permissions)
+    notes += _permission_notes(view.observed.permissions)
     notes += [
         f"ocf_flask_public has {name}, which is a directory: what is in it is public only with a / at the end, as in {name}/"
         for name in site.settings.public
@@ -96,7 +96,7 @@ def _cron_notes(site: Site) -> list[str]:
     return [f"The crontab was left alone: ocf_flask_cron_host is {host}, and this is {socket.gethostname()}. Deploy on {host} as well"]
 
 
-def _permission_notes(site: Site, found: permissions.Found) -> list[str]:
+def _permission_notes(found: permissions.Found) -> list[str]:
     notes = []
     if found.foreign:
         what = "of another account, whose permissions should be others, were left alone"
