@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -99,8 +101,36 @@ def test_only_a_change_of_variables_makes_a_release_and_only_names_are_said(gree
 def test_a_value_is_masked_however_a_program_writes_it(value: str) -> None:
     if value.strip() == "" or value.lower() in masking._WORDS:
         return
-    for text in (value, repr(value), json.dumps(value)):
-        assert value not in masking.mask(f"before <{text}> after", [{"KEY": value}], []).replace("[KEY]", "")
+    encoded = value.encode()
+    quoted = (
+        repr(value)[1:-1],
+        ascii(value)[1:-1],
+        repr(encoded)[2:-1],
+        json.dumps(value)[1:-1],
+        json.dumps(value, ensure_ascii=False)[1:-1],
+    )
+    for text in (value, *quoted, quote(value), quote(value, safe=""), quote_plus(value), html.escape(value)):
+        assert masking.mask(f"<{text}>", [{"KEY": value}], []) == "<[KEY]>"
+
+
+@pytest.mark.parametrize(
+    ("value", "said", "masked"),
+    [
+        ("abcde", "abcde", "[KEY]"),
+        ("abcd", "abcd", "abcd"),
+        ("  hunter22\n", "x hunter22.", "x [KEY]."),
+        ("one line\nanother", "error in: another", "error in: [KEY]"),
+        ("postgres://alice:p%40ss-word@db/shop", "password p@ss-word is wrong, p%40ss-word", "password [KEY] is wrong, [KEY]"),
+        ("http://[wrong", "http://[wrong", "[KEY]"),
+        ("it's 'it'", "KeyError: \"it\\'s \\'it\\'\"", 'KeyError: "[KEY]"'),
+    ],
+)
+def test_what_is_masked_of_a_value(value: str, said: str, masked: str) -> None:
+    assert masking.mask(said, [{"KEY": value}], []) == masked
+
+
+def test_of_two_values_the_longer_is_masked_as_a_whole() -> None:
+    assert masking.mask("hunter22-more hunter22", [{"A": "hunter22", "B": "hunter22-more"}], []) == "[B] [A]"
 
 
 def test_what_is_no_secret_is_left_readable() -> None:

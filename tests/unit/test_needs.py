@@ -263,6 +263,34 @@ def test_an_index_that_cannot_be_reached_is_no_lines_fault(line: str, said: str)
     assert found.startswith(f": correct {line} in requirements.txt." if "@" in line else ": the package index cannot be reached from ")
 
 
+def test_only_the_lines_that_are_to_blame_are_named(tmp_path: Path) -> None:
+    asked = [("flask", "flask>=3", "requirements.txt"), ("flask-login", "flask-login<1", "requirements.txt"), ("lib", "lib", "a setting")]
+    about = "Because flask_login<1 depends on nothing and lib was not found, no solution"
+    assert resolver.about(about, asked, "3.11") == ": correct flask-login<1 in requirements.txt, or lib in a setting."
+    assert resolver.about("no such thing", asked, "3.11") == "."
+
+
+@pytest.mark.parametrize(
+    ("said", "more"),
+    [
+        (
+            "requires a different Python: 3.9.2 not in >=3.10",
+            " Some versions need another Python than 3.9, which ocf_flask_python chooses.",
+        ),
+        ("the current Python version (3.9) does not satisfy Python>=3.10", " Some versions need another Python than 3.9, which"),
+        (
+            "error: subprocess-exited-with-error",
+            " Building it failed; a version, or another package, that has a wheel for Python 3.9 needs",
+        ),
+        ("Failed to build `lib==1.0`", " Building it failed;"),
+        ("a python that is no reason", ""),
+    ],
+)
+def test_what_a_python_has_to_do_with_it_is_told(said: str, more: str) -> None:
+    found = resolver.about(said, [], "3.9")
+    assert found.startswith(f".{more}") and (more or found == ".")
+
+
 def test_requirements_txt_goes_first_unless_pyproject_is_chosen(site: Site, shelf: Path) -> None:
     site.write("pyproject.toml", PROJECT.format('"lib"'))
     site.write("requirements.txt", "tool\n")

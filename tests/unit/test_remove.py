@@ -19,7 +19,7 @@ import pytest
 
 from forks import in_child
 from local_site import APP, Site
-from ocf_flask import archives, cron, places, remove, running, sites
+from ocf_flask import archives, cron, live, places, remove, running, sites
 from ocf_flask.errors import SettingError, SiteError
 from ocf_flask.outcome import Outcome
 
@@ -171,6 +171,33 @@ def test_an_archive_without_a_release_that_can_be_read_stays_as_it_is(deployed: 
     outcome = restored(deployed)
     assert outcome.state == "failed" and f"{archive} has no release that can be read" in outcome.error
     assert content(archive) == before and not deployed.web.exists() and not deployed.private.exists()
+
+
+@pytest.mark.parametrize("answers", [1, 1000])
+def test_a_process_on_another_host_is_asked_whether_it_still_answers(deployed: Site, monkeypatch: pytest.MonkeyPatch, answers: int) -> None:
+    """With the deploy's token, by which alone it says so; for a while."""
+    token = (deployed.private / "token").read_text().strip()
+    asked: list[str] = []
+
+    def ask(url: str, given: str) -> live.Reply:
+        asked.append(given)
+        return live.Reply(release="20261124-034512" if len(asked) <= answers else "")
+
+    monkeypatch.setattr(remove.live, "ask", ask)
+    monkeypatch.setattr(remove, "_ELSEWHERE", 1.5)
+    outcome = removed(deployed)
+    assert set(asked) == {token} and token
+    assert ("still answers after 1.5 s" in outcome.reached) is (answers == 1000)
+
+
+def test_a_site_that_was_copied_back_by_hand_is_removed_as_any_other(deployed: Site) -> None:
+    first = Path(removed(deployed).archive)
+    before = content(first)
+    for source, target in ((first / "site", deployed.web), (first / "private", deployed.private)):
+        subprocess.run(["cp", "-a", source, target], check=True)
+    deployed.write("new.txt", "since then")
+    second = Path(removed(deployed).archive)
+    assert second != first and content(first) == before and (second / "site/new.txt").read_text() == "since then"
 
 
 def test_what_fails_its_test_stays_in_the_archive(deployed: Site) -> None:

@@ -35,14 +35,13 @@ def mask(text: str, environments: Sequence[Mapping[str, str]], plain: Sequence[s
 def _forms(value: str) -> Iterator[str]:
     """The value, its lines, and the password in it when it is a URL; each as programs write it."""
     for part in (value, value.strip(), *(line.strip() for line in value.splitlines()), *_passwords(value)):
-        if part:
-            encoded = part.encode("utf-8", "surrogateescape")
-            yield part
-            yield from (repr(part)[1:-1], repr(encoded)[2:-1], ascii(part)[1:-1])
-            yield from (json.dumps(part)[1:-1], json.dumps(part, ensure_ascii=False)[1:-1])
-            yield from (quote(encoded), quote(encoded, safe=""), quote_plus(encoded), html.escape(part))
-            # As repr writes it where the whole is in the other quotes.
-            yield from (part.replace("\\", "\\\\").replace("'", "\\'"), part.encode("ascii", "backslashreplace").decode())
+        encoded = part.encode("utf-8", "surrogateescape")
+        yield part
+        yield from (repr(part)[1:-1], repr(encoded)[2:-1], ascii(part)[1:-1])
+        yield from (json.dumps(part)[1:-1], json.dumps(part, ensure_ascii=False)[1:-1])
+        yield from (quote(encoded), quote(encoded, safe=""), quote_plus(encoded), html.escape(part))
+        # As repr writes it where the whole is in the other quotes.
+        yield from (part.replace("\\", "\\\\").replace("'", "\\'"), part.encode("ascii", "backslashreplace").decode())
 
 
 def _passwords(value: str) -> tuple[str, ...]:
