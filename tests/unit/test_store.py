@@ -263,6 +263,17 @@ def test_newer_versions_are_another_build(fill: Fill, tmp_path: Path, wheels: Pa
     assert [build.packages for build in sorted(_all(tmp_path), key=lambda build: build.made)] == [old.packages, new.packages]
 
 
+def test_builds_that_are_many_versions_old_go(fill: Fill, tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "_KEPT", 1)
+    index = shutil.copytree(wheels, tmp_path / "index", ignore=shutil.ignore_patterns("flask-3*", "Flask-3*"))
+    fill("flask", index=index)
+    for path in (*wheels.glob("flask-3*"), *wheels.glob("Flask-3*")):
+        shutil.copy2(path, index)
+    (new,) = fill("flask", index=index)
+    assert [build.packages for build in _all(tmp_path)] == [new.packages]
+    assert len(list(store.virtualenvs(tmp_path / "store").glob("*/*"))) == 1
+
+
 def test_a_version_that_was_withdrawn_from_the_index_is_gone_from_the_store(fill: Fill, tmp_path: Path, wheels: Path) -> None:
     index = shutil.copytree(wheels, tmp_path / "index")
     (first,) = fill("flask", index=index)
@@ -365,6 +376,12 @@ def test_where_uv_cannot_be_had_the_one_that_is_there_stays(
     assert [path.name for path in (tmp_path / "store").glob("uv-*")] == [before]
 
 
+def test_a_store_that_others_can_write_to_is_not_filled(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with pytest.raises(SettingError, match="writ"):
+        prepare.prepare(run(sites=[{"name": "a"}], store=str(tmp_path)), "pip", check=False)
+
+
 def test_the_store_is_its_owners_to_fill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     me = places.account("").name
     monkeypatch.setattr(prepare.os, "getuid", lambda: 12345)
@@ -425,5 +442,7 @@ def test_the_report_counts_and_explains() -> None:
         prepare.Prepared("flask, odd", state=LEFT, error="Not all is there as wheels. pip says:", detail="no odd\x1b[31m", sites=2),
     ]
     text = prepare.result(found, check=False)["report"]
+    assert text.startswith("The sites' shared store is ready.\n")
+    assert prepare.result(found, check=True)["report"].startswith("The sites' shared store (check mode: nothing was made).\n")
     assert "480" in text and "2 packages" in text and "0.9.9" in text
     assert "no odd" in text and "\x1b" not in text
