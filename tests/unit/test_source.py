@@ -6,14 +6,16 @@ import json
 import os
 import subprocess
 import time
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import ocf_flask_source
 from local_site import APP, Site
-from ocf_flask import delivery, release
+from ocf_flask import delivery, release, sites
 
 
 class Project:
@@ -700,6 +702,24 @@ def test_words_for_a_source() -> None:
     assert revision.changes(one, one) == []
     assert revision.changes({"directory": "/a"}, {"directory": "/b"}) == []
     assert revision.changes({"directory": "/a"}, one) == ["from the repository https://x/y, no longer from the directory /a"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"other", "flaskyapplication.py was changed on the way"), (None, "The content of flaskyapplication.py was not brought")],
+)
+def test_a_delivery_that_is_not_what_was_listed_is_refused(site: Site, tmp_path: Path, content: bytes | None, told: str) -> None:
+    source = tmp_path / "project"
+    source.mkdir()
+    (source / "flaskyapplication.py").write_text(APP.format("one"))
+    found = ocf_flask_source.listings([str(source)])
+    with zipfile.ZipFile(tmp_path / "delivery.zip", "w") as archive:
+        if content is not None:
+            archive.writestr(found[str(source)]["files"]["flaskyapplication.py"], content)
+    asked = sites.Asked(brought=sites.brought(found, str(tmp_path / "delivery.zip")))
+    outcome = sites.deploy(site.settings(source=str(source)), site.kit, asked)
+    assert outcome.state == "failed" and told in outcome.error and "Deploy again" in outcome.error
+    assert not (site.web / "run.fcgi").exists()
 
 
 def test_each_reader_of_a_delivery_has_its_own_place_in_it(tmp_path: Path) -> None:
