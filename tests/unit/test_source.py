@@ -728,3 +728,11 @@ def test_each_reader_of_a_delivery_has_its_own_place_in_it(tmp_path: Path) -> No
     assert (one.read(4), one.read(0), other.read(2), one.tell(), other.tell()) == (b"0123", b"", b"01", 4, 2)
     assert (one.seek(-3, os.SEEK_END), one.read(), one.read()) == (7, b"789", b"")
     assert (one.seek(2), one.seek(1, os.SEEK_CUR), one.read(100)) == (2, 3, b"3456789") and one.seekable()
+    with pytest.raises(OSError, match="Invalid argument"):
+        one.seek(-11, os.SEEK_END)
+    assert one.tell() == 10
+
+
+@pytest.mark.parametrize(("digests", "sound"), [(["a"], True), ([], True), ([1], False), (3, False), ([None], False)])
+def test_what_a_sites_account_says_that_it_lacks_is_text(digests: Any, sound: bool) -> None:
+    assert sites.Needed("flasky", digests=digests).is_sound() is sound
