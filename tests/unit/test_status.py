@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -75,6 +76,14 @@ def test_the_test_is_the_one_that_the_release_was_deployed_with(site: Site) -> N
     site.deployed(smoke_test={"path": "/login"})
     assert look(site).tested["path"] == "/login"
     assert look(site, test=False).tested == {}
+
+
+def test_a_site_whose_releases_are_gone_is_told_to_deploy_again(site: Site) -> None:
+    site.deployed()
+    shutil.rmtree(site.private / "releases")
+    found = look(site)
+    assert found.state == status.FOREIGN and "Its run.fcgi is a deploy's, but its releases are gone: deploy again" in found.notes
+    assert site.deploy().state == "deployed"
 
 
 def test_an_interpreter_that_is_gone_is_noticed(site: Site) -> None:

@@ -31,6 +31,15 @@ def test_a_paragraph_without_a_value_is_left_out_and_nothing_else() -> None:
     assert [paragraph for paragraph in with_package if paragraph not in extra] == without
 
 
+@pytest.mark.parametrize(("whole", "ours", "of_the_sites_below"), [(True, 0, 2), (False, 1, 0)])
+def test_only_the_whole_web_space_leaves_sites_below_it_alone(whole: bool, ours: int, of_the_sites_below: int) -> None:
+    settings = Settings("flasky", whole_web_space=whole)
+    content = templates.htaccess_block(HTACCESS, settings, PLACES, "").decode()
+    assert len(re.findall("^SetHandler fcgid-script", content, re.M)) == ours
+    assert len(re.findall(r"^RewriteCond .*/run\.fcgi\" -f$", content, re.M)) == of_the_sites_below
+    assert content.count("<If ") == content.count("</If>") and len(re.findall("SetHandler fcgid-script", content)) == 1
+
+
 @pytest.mark.parametrize(
     ("names", "path", "public"),
     [
