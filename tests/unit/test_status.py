@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from local_site import APP, Site
-from ocf_flask import status, status_report
+from ocf_flask import sites_info, status, status_report
 from ocf_flask.status import Status
 
 AGAIN = "make {verb} site={name}"
@@ -63,6 +63,13 @@ def test_a_site_that_broke_since_is_shown_with_its_traceback(site: Site) -> None
     assert found.tested == {} and found.problem.splitlines()[0] == "The app answered GET / with 500: ZeroDivisionError: division by zero"
     said = status_report.status([found], AGAIN)
     assert "Test now    FAILED" in said and "flaskyapplication.py" in said.partition("FAILED")[2]
+
+
+@pytest.mark.parametrize("logs", [False, True])
+def test_what_is_looked_at_is_never_said_to_be_changed(logs: bool) -> None:
+    answer = sites_info.result([replace(SHOWN, log="one line\na line")], AGAIN, logs=logs)
+    assert (answer["changed"], [one["name"] for one in answer["sites"]]) == (False, ["flasky"])
+    assert ("one line" in answer["report"], "Release" in answer["report"]) == (logs, not logs)
 
 
 def test_of_several_what_ails_one_is_a_line_with_the_reason() -> None:
