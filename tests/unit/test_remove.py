@@ -163,14 +163,15 @@ def test_nothing_is_restored_over_something_else(deployed: Site) -> None:
     assert (deployed.web / "index.html").read_text() == "new" and (archive / "site").is_dir()
 
 
-def test_directories_above_that_have_gone_meanwhile_are_made(site: Site, tmp_path: Path) -> None:
+def test_directories_above_that_have_gone_meanwhile_are_made(site: Site) -> None:
     """As a web space and ``~/.ocf-flask`` are that somebody has tidied up."""
-    site.web, site.private = tmp_path / "a/public_html/flasky", tmp_path / "b/ocf-flask/flasky"
+    base = site.private.parent
+    site.web, site.private = base / "a/web/flasky", base / "b/p/flasky"
     site.base.update(directory=str(site.web), private_directory=str(site.private))
     site.deployed()
     assert removed(site).state == "removed"
     for top in ("a", "b"):
-        shutil.rmtree(tmp_path / top)
+        shutil.rmtree(base / top)
     assert restored(site).state == "restored" and (site.web / "run.fcgi").exists()
     assert [path.stat().st_mode & 0o777 for path in (site.web.parent, site.private.parent)] == [0o755, 0o700]
 

@@ -735,4 +735,4 @@ def test_each_reader_of_a_delivery_has_its_own_place_in_it(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("digests", "sound"), [(["a"], True), ([], True), ([1], False), (3, False), ([None], False)])
 def test_what_a_sites_account_says_that_it_lacks_is_text(digests: Any, sound: bool) -> None:
-    assert sites.Needed("flasky", digests=digests).is_sound() is sound
+    assert sites.Needed("flasky", state="unchanged", digests=digests).is_sound() is sound
