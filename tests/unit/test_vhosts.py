@@ -56,7 +56,17 @@ def test_the_web_space_itself_is_at_the_root_of_its_hosts_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["alice", "alice a b", "alice - - ../bob", "alice - - redirect=https://x", "\0", "alice - - -'\"", "#alice - - -"]
+    "line",
+    [
+        "alice",
+        "alice a b",
+        "alice - - ../bob",
+        "alice - - redirect=https://x",
+        "alice - - redirect=https://x/../..",
+        "\0",
+        "alice - - -'\"",
+        "#alice - - -",
+    ],
 )
 def test_what_is_no_line_of_the_list_says_nothing(line: str) -> None:
     assert listed("flasky", line) == []

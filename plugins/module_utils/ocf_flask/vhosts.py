@@ -21,6 +21,7 @@ from .settings import Settings
 # Where the servers of the service have it.
 _LIST = "/etc/ocf/vhost.conf"
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
+_DOCROOT = re.compile(r"[\w.,+@~/-]+")
 
 
 def urls(settings: Settings, owner: Account, where: Places, url: str) -> tuple[list[str], list[str]]:
@@ -44,7 +45,7 @@ def listed(text: str, user: str, web_space: Path, site: Path, domain: str) -> It
         _, host, aliases, docroot, *_ = words
         root = web_space if docroot == "-" else Path(os.path.normpath(f"{web_space}/{docroot.strip('/')}"))
         below = "" if site == root else f"{site.relative_to(root)}/" if root in site.parents else None
-        if below is None:
+        if below is None or not _DOCROOT.fullmatch(docroot):
             continue
         names = [user if host == "-" else host, *([] if aliases == "-" else aliases.split(","))]
         yield from (f"https://{_qualified(name, domain)}/{below}" for name in names if _HOST.fullmatch(name))
