@@ -55,6 +55,11 @@ def test_the_code_its_version_and_its_entry_points_are_found(release: Path, tmp_
     assert said == "1.2 ['club.tool:main']\n"
 
 
+def commands(release: Path) -> dict[str, str | bytes]:
+    """Where each leads, or what it is."""
+    return {path.name: os.readlink(path) if path.is_symlink() else path.read_bytes() for path in (release / "venv/bin").iterdir()}
+
+
 @pytest.mark.parametrize(("name", "said"), [("club", "told"), ("club-nested", "nested")])
 def test_its_commands_run(release: Path, tmp_path: Path, name: str, said: str) -> None:
     package.install(release, *code(tmp_path))
@@ -63,9 +68,9 @@ def test_its_commands_run(release: Path, tmp_path: Path, name: str, said: str) -
 
 
 def test_no_command_takes_the_place_of_another_or_lies_elsewhere(release: Path, tmp_path: Path) -> None:
-    there = {path.name: os.readlink(path) if path.is_symlink() else path.read_bytes() for path in (release / "venv/bin").iterdir()}
+    there = commands(release)
     package.install(release, *code(tmp_path))
-    now = {path.name: os.readlink(path) if path.is_symlink() else path.read_bytes() for path in (release / "venv/bin").iterdir()}
+    now = commands(release)
     assert set(now) == {*there, "club", "club-nested"} and {name: now[name] for name in there} == there
     assert not list(tmp_path.rglob("escaped"))
 

@@ -171,10 +171,10 @@ def test_a_store_that_is_not_there_says_how_to_make_it(tmp_path: Path) -> None:
 
 @pytest.fixture(params=["uv", "pip"])
 def fill(request: pytest.FixtureRequest, tmp_path: Path, wheels: Path, kit: Kit) -> Fill:
-    """Fills a store from the wheel directory, with one of the tools."""
+    """Fills a store from the wheel directory, with one of the tools; ``bring``: with a uv that is brought for it."""
     directory = tmp_path / "store"
     directory.mkdir()
-    tool = UV if request.param == "uv" else "none"
+    tool = {"uv": UV, "pip": "none", "bring": ""}[request.param]
 
     def fill(*packages: str, check: bool = False, index: Path = wheels, python: str = sys.executable) -> list[prepare.Prepared]:
         wish = Wish(python, packages, virtualenv.Source(str(index)), tool, 120)
@@ -337,40 +337,26 @@ def test_what_the_store_has_not_a_site_installs(fill: Fill, site: Site, tmp_path
     assert site.deployed(store=str(tmp_path / "store"), packages="flask-login").flask
 
 
-@pytest.fixture(name="prepared")
-def _prepared(tmp_path: Path, kit: Kit) -> Callable[[Path], list[prepare.Prepared]]:
-    """Fills a store for sites that name no uv, from an index."""
-    (tmp_path / "store").mkdir()
-
-    def prepared(index: Path) -> list[prepare.Prepared]:
-        wish = Wish(sys.executable, ("flask",), virtualenv.Source(str(index)), "", 120)
-        return prepare.fill(tmp_path / "store", places.account(""), {wish: 1}, kit.pip)
-
-    return prepared
-
-
-def test_uv_is_brought_once_and_again_when_it_is_broken(
-    prepared: Callable[[Path], list[prepare.Prepared]], tmp_path: Path, wheels: Path
-) -> None:
+@pytest.mark.parametrize("fill", ["bring"], indirect=True)
+def test_uv_is_brought_once_and_again_when_it_is_broken(fill: Fill, tmp_path: Path) -> None:
     directory = tmp_path / "store"
-    uv, flask = prepared(wheels)
+    uv, flask = fill("flask")
     assert (uv.name, uv.state, list(uv.packages), flask.state) == ("uv", MADE, ["uv"], MADE), (uv.error, uv.detail)
     first = os.readlink(directory / "uv")
-    assert [one.state for one in prepared(wheels)] == ["unchanged", "unchanged"]
+    assert [one.state for one in fill("flask")] == ["unchanged", "unchanged"]
     assert os.readlink(directory / "uv") == first
     store.uv(directory).chmod(0o644)
-    assert [one.state for one in prepared(wheels)] == [MADE, "unchanged"]
+    assert [one.state for one in fill("flask")] == [MADE, "unchanged"]
     assert subprocess.run([store.uv(directory), "--version"], capture_output=True, check=True).stdout.startswith(b"uv ")
     assert [path.name for path in directory.glob("uv-*")] == [os.readlink(directory / "uv")] != [first]
 
 
-def test_where_uv_cannot_be_had_the_one_that_is_there_stays(
-    prepared: Callable[[Path], list[prepare.Prepared]], tmp_path: Path, wheels: Path
-) -> None:
-    prepared(wheels)
+@pytest.mark.parametrize("fill", ["bring"], indirect=True)
+def test_where_uv_cannot_be_had_the_one_that_is_there_stays(fill: Fill, tmp_path: Path) -> None:
+    fill("flask")
     before = os.readlink(tmp_path / "store/uv")
     (tmp_path / "empty").mkdir()
-    uv, _ = prepared(tmp_path / "empty")
+    uv, _ = fill("flask", index=tmp_path / "empty")
     assert uv.state == "failed" and "ocf_flask_uv: none" in uv.error and "uv" in uv.detail
     assert os.readlink(tmp_path / "store/uv") == before
     assert [path.name for path in (tmp_path / "store").glob("uv-*")] == [before]

@@ -70,11 +70,7 @@ def test_sites_below_are_found_two_directories_down(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "told"), [([], ""), (["a.html"], "get 1 file that"), (["a.html", "photos/a.png", "photos/b.png"], "get 3 files that")]
 )
-def test_files_that_visitors_no_longer_get_are_counted(tmp_path: Path, names: list[str], told: str) -> None:
-    for name in ("static/style.css", *names):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    for path in (tmp_path, *tmp_path.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    notes = web_space.notes(tmp_path, [])
+def test_files_that_visitors_no_longer_get_are_counted(space: local_site.Site, names: list[str], told: str) -> None:
+    make(space, "static/style.css", *names)
+    notes = web_space.notes(space.web, [])
     assert (told in notes[0]) if told else notes == []

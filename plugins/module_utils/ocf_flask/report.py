@@ -103,9 +103,9 @@ def _lines(rows: Sequence[tuple[str, str]], notes: Sequence[str]) -> list[str]:
 
 def _printed(outcome: Outcome) -> list[str]:
     """The end of what the release command printed: of a database's upgrade its owner wants to know what it did."""
-    lines = outcome.output.strip().splitlines()
-    end = lines if len(lines) <= _PRINTED else ["...", *lines[-_PRINTED:]]
-    return ["  Printed    by the release command:", indent("\n".join(end), " " * 13)] if lines else []
+    printed = outcome.output.strip().splitlines()
+    end = printed if len(printed) <= _PRINTED else ["...", *printed[-_PRINTED:]]
+    return ["  Printed    by the release command:", indent("\n".join(end), " " * 13)] if printed else []
 
 
 def _url(outcome: Outcome) -> tuple[str, str]:
