@@ -14,7 +14,7 @@ from typing import Any
 PREFIX = "ocf_flask_"
 _SITES = f"{PREFIX}sites"
 # Of ssh's URLs, the name says nothing.
-_CREDENTIALS = re.compile(r"(https?://)[^/\s]*@|(\w+://[^/:@\s]*):[^/\s]*(?=@)")
+_CREDENTIALS = re.compile(r"(https?://)[^/\s]*@|(\b\w+://[^/:@\s]*):[^/\s]*(?=@)")
 _WITH_URLS = ("source", "index", "packages")
 
 

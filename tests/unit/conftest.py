@@ -19,6 +19,8 @@ from runtime_site import Site
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "roles/ocf_flask/files"
 TEMPLATES = ROOT / "roles/ocf_flask/templates"
+# Files of few tests, each of which takes seconds.
+SLOW = ("test_host_pythons", "test_takeover", "test_upgrade", "test_needs", "test_store", "test_virtualenv")
 MANAGED = "{{ ansible_managed | comment }}"
 
 
@@ -63,6 +65,11 @@ def _kit() -> Kit:
 def _site(tmp_path_factory: pytest.TempPathFactory, wheels: Path, kit: Kit) -> local_site.Site:
     # A shebang has room for 127 characters.
     return local_site.Site(tmp_path_factory.mktemp("d"), wheels, kit)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever began with one of these at the end would be waited for."""
+    items.sort(key=lambda item: item.path.stem not in SLOW)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -18,7 +19,8 @@ from hypothesis import strategies as st
 import test_cron
 from forks import in_child
 from local_site import Site
-from ocf_flask import commands, masking, process, report, run, sites
+from ocf_flask import commands, cron, masking, process, report, run, sites
+from ocf_flask.errors import SiteError
 from ocf_flask.outcome import FAILED, WOULD_CHANGE, Outcome
 
 APP = """\
@@ -251,6 +253,25 @@ def test_a_forbidden_crontab_ends_the_deploy_before_anything_is_changed(
     failed = greeting.deploy(cron=[{"name": "greet", "schedule": "@daily", "command": "flask greet"}])
     assert failed.error.startswith("This account cannot have a crontab on this machine") and "not allowed" in failed.detail
     assert not greeting.private.exists() and not (greeting.web / "run.fcgi").exists()
+
+
+def test_a_deploy_that_ends_after_it_has_written_the_program_run_leaves_one_if_there_was_one(
+    greeting: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crontab(tmp_path, monkeypatch)
+    program = greeting.private / "run"
+
+    def fail(*_: Any) -> None:
+        assert program.exists()
+        raise SiteError("The crontab is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cron, "install", fail)
+        jobs = [{"name": "greet", "schedule": "@daily", "command": "flask greet"}]
+        assert greeting.deploy(cron=jobs).error == "The crontab is full." and not program.exists()
+        greeting.deployed()
+        greeting.kit = replace(greeting.kit, run=greeting.kit.run + "# newer\n")
+        assert greeting.deploy(cron=jobs).error == "The crontab is full." and program.exists()
 
 
 def test_on_another_host_the_crontab_is_left_alone(greeting: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

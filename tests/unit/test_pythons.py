@@ -74,8 +74,9 @@ def test_an_interpreter_that_ran_before_is_not_started_again_unless_its_file_cha
     assert pythons.find(str(path), env=ENV, known=known) == known
     assert len(started.read_text()) == 3
     path.unlink()
-    with pytest.raises(SettingError):
-        pythons.find(str(path), env=ENV, known=known)
+    for was in (known, replace(known, file=pythons._GONE)):
+        with pytest.raises(SettingError):
+            pythons.find(str(path), env=ENV, known=was)
 
 
 def test_of_a_range_it_is_the_machines_python_or_else_the_newest_that_fits(tmp_path: Path) -> None:

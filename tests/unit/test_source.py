@@ -15,7 +15,7 @@ import pytest
 
 import ocf_flask_source
 from local_site import APP, Site
-from ocf_flask import delivery, release, sites
+from ocf_flask import delivery, publish, release, sites, tree
 
 
 class Project:
@@ -620,6 +620,25 @@ def test_a_link_that_somebody_put_for_a_published_file_stays(site: Site, project
     outcome = site.deployed(source=project.url)
     assert any("1 file of yours" in note and "(static/a.css)" in note for note in outcome.notes)
     assert (site.web / "static/a.css").is_symlink() and not (tmp_path / "mine.css").exists()
+
+
+def test_a_link_is_no_published_file_however_alike(tmp_path: Path) -> None:
+    target = tmp_path / "four"
+    target.write_text("text")
+    (tmp_path / "link").symlink_to("four")
+    status = (tmp_path / "link").lstat()
+    record = (tree.digest(target), status.st_size, int(status.st_mtime))
+    assert not publish._is_as_recorded(tmp_path / "link", record)
+    os.utime(target, (record[2],) * 2)
+    assert publish._is_as_recorded(target, record)
+
+
+def test_a_directory_and_a_repository_with_the_same_files_are_not_the_same_code(site: Site, project: Project) -> None:
+    project.push()
+    site.deployed(source=project.url)
+    outcome = site.deployed(source=str(project.tree))
+    assert "code" in outcome.changes and manifest(site)["inputs"]["source"] == {"directory": str(project.tree)}
+    assert site.deploy(source=str(project.tree)).state == "unchanged"
 
 
 def test_an_older_releases_files_stay_an_hour(site: Site, project: Project) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local_site import Site
-from ocf_flask import live, switch
+from ocf_flask import files, live, observe, switch
 from ocf_flask.site import open_site
 
 OLD, NEW = "20261124-034512", "20261128-120000"
@@ -89,6 +89,28 @@ def test_of_two_things_that_may_be_wrong_both_are_named(site: Site, monkeypatch:
     assert cause(site, monkeypatch, FAILED, live.Reply(status=404)).startswith(either)
     # What was in .htaccess before may be as wrong.
     assert cause(site, monkeypatch, FAILED, live.Reply(status=500), before=live.Reply(status=500)).startswith(either)
+
+
+@pytest.mark.parametrize(
+    ("content", "written", "edited"),
+    [
+        (None, None, False),
+        (None, b"ours", False),
+        (b"ours", b"ours", False),
+        (b"changed", b"ours", True),
+        # Of no release that is known.
+        (b"by hand", None, True),
+    ],
+)
+def test_what_is_put_in_the_place_of_an_edited_script_is_known(
+    site: Site, content: bytes | None, written: bytes | None, edited: bool
+) -> None:
+    where = open_site(site.settings(), site.kit).places
+    where.site.mkdir(parents=True)
+    if content is not None:
+        where.run_fcgi.write_bytes(content)
+    known: Any = None if written is None else SimpleNamespace(run_fcgi=files.digest(written))
+    assert observe.edited_run_fcgi(where, known) == (content if edited else None)
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,14 @@ def test_of_two_upgrades_at_a_time_the_later_finds_nothing_to_do(site: Site, she
     assert run(site).state == "unchanged" and len(site.releases()) == 2
 
 
+def test_what_an_upgrade_changes_in_run_fcgi_is_said_once(site: Site, shelf: Path) -> None:
+    site.deployed()
+    newer(shelf)
+    assert run(site, check=True).changes["run_fcgi"] == ["starts the new release"]
+    site.write("flaskyapplication.py", APP.format("changed, which makes a release too"))
+    assert run(site, check=True).changes["run_fcgi"] == ["starts the new release"]
+
+
 def test_only_the_named_package_is_upgraded_and_an_exact_version_holds(site: Site, shelf: Path) -> None:
     site.deployed()
     newer(shelf)
@@ -147,6 +155,10 @@ def test_hashes_are_demanded_of_the_files_alone(site: Site, shelf: Path, uv: str
     site.write("requirements.txt", f"lib==1.0 \\\n    --hash=sha256:{digest}\n")
     done = site.deployed(uv=uv, packages=["tool"])
     assert {"lib 1.0 installed", "tool 1.0 installed"} <= set(done.changes["packages"])
+    # A version that is installed gives way where it cannot be had any more.
+    (shelf / "tool-1.0-py3-none-any.whl").unlink()
+    newer(shelf)
+    assert site.deployed(uv=uv, packages=["tool", "lib"]).changes["packages"] == ["tool 1.0 -> 2.0"]
     site.write("requirements.txt", f"lib==1.0 --hash=sha256:{'0' * 64}\n")
     assert "could not be installed" in site.deploy(uv=uv, packages=["tool"]).error
 

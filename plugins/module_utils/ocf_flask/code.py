@@ -27,7 +27,12 @@ def find(directory: Path, also: tuple[str, ...] = ()) -> dict[str, str]:
     ``uv.lock``, and what the patterns of ``also`` name. Links to directories are not followed, and a file that cannot
     be read is left to the application to complain about.
     """
-    return dict(sorted((name, tree.digest(Path(directory, name))) for name in _walk(directory, "", also)))
+    return {name: tree.digest(Path(directory, name)) for name in paths(directory, also)}
+
+
+def paths(directory: Path, also: tuple[str, ...] = ()) -> list[str]:
+    """The paths of the files that `find` finds; none is read."""
+    return sorted(_walk(directory, "", also))
 
 
 def package_static(directory: Path, module: str) -> str:

@@ -218,9 +218,8 @@ class Store:
             raise SiteError(f"git could not make {self.path}.", made.output)
 
     def _resolve(self, commit: str) -> str:
-        done = self._git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
-        found = done.output.strip()
-        return found if done.returncode == 0 and COMMIT.fullmatch(found) else ""
+        found = self._git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}").output.strip()
+        return found if COMMIT.fullmatch(found) else ""
 
     def _entries(self, commit: str, scratch: Path) -> Iterator[tuple[int, str, str, str]]:
         with tempfile.TemporaryFile(dir=scratch) as listing:

@@ -140,7 +140,7 @@ def _needs_starter(site: Site) -> bool:
     candidates = [site.code / below / name for below in ("", "src") for name in (f"{STARTER_MODULE}.py", STARTER_MODULE)]
     if site.settings.is_managed or site.settings.module != STARTER_MODULE or any(os.path.lexists(path) for path in candidates):
         return False
-    others = [name for name in code.find(site.code) if name.endswith(".py")] if site.code.is_dir() else []
+    others = [name for name in code.paths(site.code) if name.endswith(".py")] if site.code.is_dir() else []
     if others:
         likely = code.likely_apps(site.code, others)
         seems = f"It seems to be {' or '.join(likely[:3])}" if likely else f"There is {', '.join(others[:3])}"
@@ -183,6 +183,8 @@ def _requirements(site: Site) -> dict[str, str]:
 
 def _wanted(site: Site, htaccess_content: bytes, starter: bool, live: release.Manifest | None) -> plan.Wanted:
     packages = site.settings.all_packages
+    # First, since one that is too large is refused, and code is read however large it is.
+    requirements = _requirements(site)
     found = _code_of(site, live)
     if starter:
         found = {**found, f"{STARTER_MODULE}.py": files.digest(site.kit.starter)}
@@ -192,7 +194,7 @@ def _wanted(site: Site, htaccess_content: bytes, starter: bool, live: release.Ma
             # A newer patch release of the same Python is the same Python.
             "python": {"path": site.needs.interpreter.path, "version": ".".join(site.needs.interpreter.version.split(".")[:2])},
             "packages": list(packages),
-            "requirements": _requirements(site),
+            "requirements": requirements,
             "server": site.settings.server,
             "app": site.settings.app,
             "source": _source_of(site, live),

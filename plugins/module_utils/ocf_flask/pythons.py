@@ -18,6 +18,8 @@ _OLDEST = (3, 9)
 # As a range, in which the machine's own comes first.
 _ANY = ">=3"
 _COMPARED = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "!=": operator.ne}
+# Told of a file that is not there.
+_GONE = "gone"
 _DIRECTORIES = ("/usr/bin", "/usr/local/bin")
 _ASK = "import os, sys; print('%d.%d.%d' % sys.version_info[:3], os.path.realpath(getattr(sys, '_base_executable', '') or sys.executable))"
 
@@ -111,7 +113,7 @@ def _ask(path: str, env: Mapping[str, str]) -> Interpreter | None:
 
 
 def _is_same(candidate: str, known: Interpreter) -> bool:
-    return os.path.realpath(candidate) == known.path and known.file not in ("", "gone") and _file(known.path) == known.file
+    return os.path.realpath(candidate) == known.path and known.file != _GONE and _file(known.path) == known.file
 
 
 def _file(path: str) -> str:
@@ -119,7 +121,7 @@ def _file(path: str) -> str:
     try:
         found = os.stat(path)
     except OSError:
-        return "gone"
+        return _GONE
     return f"{found.st_size} {found.st_mtime_ns}"
 
 

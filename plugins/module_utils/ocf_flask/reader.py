@@ -11,7 +11,7 @@ _SHOWN = 200
 # As YAML and Ansible have them.
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 # The action plugin has the same (`ocf_flask_secrets`).
-_CREDENTIALS = re.compile(r"(https?://)[^/\s]*@|(\w+://[^/:@\s]*):[^/\s]*(?=@)")
+_CREDENTIALS = re.compile(r"(https?://)[^/\s]*@|(\b\w+://[^/:@\s]*):[^/\s]*(?=@)")
 # In flask[async,dotenv]>=2,<4,jinja2 only the last comma is between packages.
 _BETWEEN_ITEMS = re.compile(r",(?![^\[]*\])(?!\s*(?:[<>]|[=~!]=))")
 

@@ -112,8 +112,7 @@ def _ask(
 
 def _failure(test: SmokeTest, answer: fastcgi.Answer | None, problem: fastcgi.FastCGIError | None, printed: str, limit: str) -> SiteError:
     errors = answer.errors if answer else (problem.errors if problem else "")
-    # The runtime says the same to the web server's log (the stream) and, at import, to its own stderr.
-    detail = printed if errors.strip() in printed else f"{printed}\n{errors}".strip()
+    detail = f"{printed.rstrip()}\n{errors}".strip()
     cause = _last_line(detail)
     if isinstance(problem, fastcgi.NoEnd):
         return SiteError(f"The app did not answer GET {test.path} within {limit} (ocf_flask_smoke_test.timeout).", detail)

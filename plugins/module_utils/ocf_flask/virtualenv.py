@@ -18,7 +18,7 @@ from .pythons import Interpreter
 
 _NOT_IN_VENV = (
     *("bin/activate.bat", "bin/deactivate.bat", "bin/pydoc.bat", "bin/activate.ps1", "bin/activate.nu", "bin/activate.xsh"),
-    *(".gitignore", "CACHEDIR.TAG"),
+    *("bin/activate_this.py", ".gitignore", "CACHEDIR.TAG"),
 )
 _Put = Callable[[str, str], None]
 # At most so much of a file is copied at a time, in bytes.
@@ -285,7 +285,10 @@ def _install(target: Path, requirements: Sequence[str | Path], pins: Mapping[str
     command: tuple[str | Path, ...] = (python, "-m", "pip", "install", "--progress-bar", "off", "--no-cache-dir", "--compile")
     if tools.uv:
         command = (tools.uv, "pip", "install", "--quiet", "--python", python, "--compile-bytecode", *cache(tools))
-    return tools.run("Installing the packages", *command, *arguments)
+    completed = tools.run("Installing the packages", *command, *arguments)
+    # Left by uv, and of use to it alone.
+    (target / ".lock").unlink(missing_ok=True)
+    return completed
 
 
 def cache(tools: Tools) -> tuple[str | Path, ...]:

@@ -112,10 +112,12 @@ def code():
 @app.route("/children")
 def children():
     signals = {}
+    # Without those of the C library's own, which are as whoever started the container engine left them.
+    known = sum(1 << number - 1 for number in signal.valid_signals())
     for line in output("cat", "/proc/self/status").splitlines():
         name, _, value = line.partition(":")
         if name in ("SigBlk", "SigIgn", "SigCgt"):
-            signals[name] = int(value, 16)
+            signals[name] = int(value, 16) & known
     return jsonify(
         signals=signals,
         descriptors=output("sh", "-c", "ls -l /proc/$$/fd", close_fds=False).splitlines()[1:],
