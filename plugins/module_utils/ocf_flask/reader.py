@@ -12,8 +12,8 @@ _SHOWN = 200
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 # The action plugin has the same (`ocf_flask_secrets`).
 _CREDENTIALS = re.compile(r"(https?://)[^/\s]*@|(\b\w+://[^/:@\s]*):[^/\s]*(?=@)")
-# In flask[async,dotenv]>=2,<4,jinja2 only the last comma is between packages.
-_BETWEEN_ITEMS = re.compile(r",(?![^\[]*\])(?!\s*(?:[<>]|[=~!]=))")
+# In flask[async,dotenv]>=2,<4,jinja2 only the last comma is between packages. No list of extras is longer than this looks ahead.
+_BETWEEN_ITEMS = re.compile(r",(?![^\[]{0,300}\])(?!\s*(?:[<>]|[=~!]=))")
 
 
 def unknown_name(name: str, known: Sequence[str], kind: str) -> str:
