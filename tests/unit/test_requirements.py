@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,15 @@ def test_a_name_that_is_a_directory_is_not_a_file_of_requirements(tmp_path: Path
 def test_a_hash_in_one_of_the_files_is_known(tmp_path: Path, line: str, has: bool) -> None:
     first = write(tmp_path, x="rich\n", y=line)
     assert requirements.have_hashes([first, tmp_path / "y.txt"]) is has
+
+
+@pytest.mark.parametrize("text", ["\\\n" * 50_000, "x" + " " * 100_000 + "y", "[" * 100_000, "x" + " ;" * 50_000])
+def test_a_file_takes_no_time_whatever_is_in_it(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "requirements.txt"
+    file.write_text(text)
+    start = time.monotonic()
+    requirements.reached([file])
+    requirements.named(file)
+    requirements.directories([file], [], tmp_path)
+    requirements.have_hashes([file])
+    assert time.monotonic() - start < 5

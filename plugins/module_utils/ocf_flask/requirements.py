@@ -15,7 +15,7 @@ from .errors import SettingError
 from .files import content
 
 _INCLUDE = re.compile(r"(-r|--requirement|-c|--constraint)(?:\s*=\s*|\s+|(?<=-[rc]))(\S.*)")
-_COMMENT = re.compile(r"(^|\s+)#.*$")
+_COMMENT = re.compile(r"(^|\s)#.*$")
 
 
 def reached(files: Sequence[Path]) -> tuple[Path, ...]:
@@ -54,8 +54,13 @@ def named(file: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
 def directories(files: Sequence[Path], packages: Sequence[str], code: Path) -> list[str]:
     """The directories that are asked for as packages, such as ``.`` and ``-e ./lib``."""
     asked = [*packages, *(line for file in files for line in lines(file))]
-    paths = (re.sub(r"^(-e|--editable)[\s=]*|(\[[^\]]*\])?\s*(;.*)?$", "", one.strip()) for one in asked)
-    return [path for path in paths if virtualenv.requirement_name(path) == "" and path and (code / path).is_dir()]
+    return [path for path in map(_path, asked) if path and virtualenv.requirement_name(path) == "" and os.path.isdir(code / path)]
+
+
+def _path(requirement: str) -> str:
+    """The path in ``-e ./lib[extra]; python_version > "3"``."""
+    path = re.sub(r"^(-e|--editable)[\s=]*", "", requirement.partition(";")[0].strip())
+    return path.rpartition("[")[0].strip() if path.endswith("]") else path
 
 
 def _follow(file: Path, parents: tuple[Path, ...], found: dict[Path, None]) -> None:
