@@ -211,8 +211,8 @@ def _without_garbage_collection() -> Iterator[None]:
     try:
         yield
     finally:
-        # All that there is counts as old from here on: else the first new object would set off the collection that was put off.
-        gc.freeze()
-        gc.unfreeze()
         if enabled:
+            # All that there is counts as old from here on: else the first new object would set off the collection that was put off.
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()

@@ -248,7 +248,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 @pytest.mark.parametrize("value", [["-" + "x" * 100_000], "-" + "x," * 50_000])
 def test_a_long_value_is_cut_in_the_message_and_takes_no_time(value: object) -> None:
     start = time.monotonic()
-    assert len(refusal(packages=value).splitlines()[0]) < 1000
+    assert len(refusal(packages=value)) < 1000
     # Looking from each of its characters to its end would take half a minute.
     assert time.monotonic() - start < 5
 
@@ -259,6 +259,7 @@ def test_a_long_value_is_cut_in_the_message_and_takes_no_time(value: object) -> 
         ("flask-login", ("flask-login",)),
         ("a,b , c", ("a", "b", "c")),
         ("flask[async,dotenv],b", ("flask[async,dotenv]", "b")),
+        (f"flask[{'async,' * 100}dotenv],b", (f"flask[{'async,' * 100}dotenv]", "b")),
         ("sqlalchemy>=2,<3,jinja2", ("sqlalchemy>=2,<3", "jinja2")),
         ("a>1, !=1.5 ,~=1.2,==1.*,~/wheels/b.whl", ("a>1, !=1.5 ,~=1.2,==1.*", "~/wheels/b.whl")),
         ("", ()),

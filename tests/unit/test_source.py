@@ -627,9 +627,9 @@ def test_a_link_is_no_published_file_however_alike(tmp_path: Path) -> None:
     target.write_text("text")
     (tmp_path / "link").symlink_to("four")
     status = (tmp_path / "link").lstat()
-    record = (tree.digest(target), status.st_size, int(status.st_mtime))
+    record: publish.Record = [tree.digest(target), status.st_size, int(status.st_mtime)]
     assert not publish._is_as_recorded(tmp_path / "link", record)
-    os.utime(target, (record[2],) * 2)
+    os.utime(target, (int(status.st_mtime),) * 2)
     assert publish._is_as_recorded(target, record)
 
 

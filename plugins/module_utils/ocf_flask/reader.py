@@ -12,8 +12,9 @@ _SHOWN = 200
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 # The action plugin has the same (`ocf_flask_secrets`).
 _CREDENTIALS = re.compile(r"(https?://)[^/\s]*@|(\b\w+://[^/:@\s]*):[^/\s]*(?=@)")
-# In flask[async,dotenv]>=2,<4,jinja2 only the last comma is between packages. No list of extras is longer than this looks ahead.
-_BETWEEN_ITEMS = re.compile(r",(?![^\[]{0,300}\])(?!\s*(?:[<>]|[=~!]=))")
+# In flask[async,dotenv]>=2,<4,jinja2 only the last comma is between packages.
+_AFTER_BRACKETS = re.compile(r"(?<=[\[\]])")
+_BETWEEN_ITEMS = re.compile(r",(?!\s*(?:[<>]|[=~!]=))")
 
 
 def unknown_name(name: str, known: Sequence[str], kind: str) -> str:
@@ -36,6 +37,16 @@ def shown(value: object) -> str:
     except ValueError:  # A number of thousands of digits.
         text = "a number"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _parts(text: str) -> list[str]:
+    """What stands between commas, without looking from each comma for the bracket that may follow."""
+    parts = [""]
+    for chunk in _AFTER_BRACKETS.split(text):
+        first, *others = [chunk] if chunk.endswith("]") else _BETWEEN_ITEMS.split(chunk)
+        parts[-1] += first
+        parts += others
+    return parts
 
 
 class Reader:
@@ -99,7 +110,7 @@ class Reader:
         if value is None:
             return default
         if isinstance(value, str):
-            return tuple(part.strip() for part in _BETWEEN_ITEMS.split(value) if part.strip())
+            return tuple(part.strip() for part in _parts(value) if part.strip())
         if isinstance(value, int) and not isinstance(value, bool):
             return (value,)
         if not isinstance(value, (list, tuple)):
